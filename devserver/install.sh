@@ -1,0 +1,50 @@
+#!/usr/bin/env bash
+# Install the extension into a real server: PG_CONFIG names it, DESTDIR goes before its folders.
+. "$(dirname -- "${BASH_SOURCE[0]}")/checkout.sh"
+. "$DEVSERVER/progress.sh"
+. "$DEVSERVER/pgvector-version.sh"
+
+destdir=${DESTDIR:-}
+pg_config=$("$DEVSERVER/choose-server.sh") ||
+    fail "no PostgreSQL from 15 to 18 with PL/Python was found" \
+        "Install its packages (on Debian: postgresql and postgresql-plpython3-VERSION)," \
+        "or name it: make install PG_CONFIG=/path/to/pg_config"
+python=$("$DEVSERVER/server-python.sh" "$pg_config")
+sharedir=$("$pg_config" --sharedir)
+pkglibdir=$("$pg_config" --pkglibdir)
+
+writable() {
+    local folder=$1
+    while [ ! -e "$folder" ]; do folder=$(dirname -- "$folder"); done
+    [ -w "$folder" ]
+}
+
+for folder in "$destdir$sharedir/extension" "$destdir$pkglibdir/tiny_dancer"; do
+    writable "$folder" ||
+        fail "$folder is not writable for $(id -un)" "Run: sudo make install PG_CONFIG=$pg_config"
+done
+"$python" -c 'import venv, ensurepip' 2>/dev/null ||
+    fail "$python cannot make virtual environments" "On Debian: apt-get install python3-venv"
+
+mkdir -p -- "$LOGS" "$STATE/build"
+. "$DEVSERVER/lock.sh"
+"$DEVSERVER/venv.sh" "$python"
+"$DEVSERVER/model.sh"
+say "==> Installing tiny_dancer $VERSION for $("$pg_config" --version), Python of $python"
+"$DEVSERVER/install-library.sh" "$pg_config" "$python" "$destdir"
+"$DEVSERVER/install-models.sh" "$pg_config" "$destdir"
+"$DEVSERVER/install-sql.sh" "$pg_config" "$destdir"
+# What root made in somebody's checkout stays theirs to change.
+owner=$(stat -c %u -- "$ROOT")
+if [ "$(id -u)" -eq 0 ] && [ "$owner" -ne 0 ]; then
+    chown -hR --from=0 "$owner" "$STATE" "$ROOT"/*.egg-info
+fi
+say "    $destdir$sharedir/extension"
+say "    $destdir$pkglibdir/tiny_dancer/$VERSION"
+if ! new_enough "$(pgvector_version "$pg_config")"; then
+    say "warning: this server has no pgvector $PGVECTOR_LEAST or later, which the extension requires"
+    say "         (package postgresql-VERSION-pgvector, or built from its source)."
+fi
+say "Now, as a superuser of your database:"
+say "  CREATE EXTENSION tiny_dancer CASCADE;"
+say "  SELECT tiny_dancer.setup();"

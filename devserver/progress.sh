@@ -1,0 +1,59 @@
+# shellcheck shell=bash
+# What a person sees while something runs. Sourced after checkout.sh.
+
+say() {
+    printf '%s\n' "$*" >&2
+}
+
+fail() {
+    local line
+    printf 'error: %s\n' "$1" >&2
+    shift
+    for line in "$@"; do
+        printf '       %s\n' "$line" >&2
+    done
+    exit 1
+}
+
+# step WHAT COMMAND...: run a command, its output in a log, a line of progress on the screen.
+# The command stays in the foreground, so that Ctrl-C reaches it.
+step() {
+    local what=$1 log began ticker status=0
+    shift
+    mkdir -p "$LOGS"
+    log=$LOGS/$(printf '%s' "$what" | tr -cs 'A-Za-z0-9' '-' | sed 's/-*$//').log
+    began=$SECONDS
+    say "==> $what"
+    progress_ticker "$log" "$began" &
+    ticker=$!
+    # shellcheck disable=SC2064  # the value of now is meant
+    trap "kill $ticker 2>/dev/null || true" EXIT
+    "$@" >"$log" 2>&1 || status=$?
+    kill "$ticker" 2>/dev/null || true
+    wait "$ticker" 2>/dev/null || true
+    trap - EXIT
+    [ ! -t 2 ] || printf '\r\033[K' >&2
+    if [ "$status" -ne 0 ]; then
+        tail -n 30 "$log" | sed 's/^/    | /' >&2
+        printf 'error: %s failed (exit code %s); the whole output is in %s\n' \
+            "$what" "$status" "$log" >&2
+        exit "$status"
+    fi
+    say "    done in $((SECONDS - began)) s"
+}
+
+# The last line that the command wrote: every second on a terminal, now and then elsewhere.
+progress_ticker() {
+    local log=$1 began=$2 every=20 last
+    local parent=$$
+    [ ! -t 2 ] || every=1
+    while sleep "$every" && kill -0 "$parent" 2>/dev/null; do
+        last=$(tail -c 400 "$log" 2>/dev/null | tr '\r' '\n' | tr -cd '[:print:]\n' |
+            sed '/^ *$/d' | tail -n 1 | cut -c 1-90)
+        if [ -t 2 ]; then
+            printf '\r\033[K    %3d s  %s' "$((SECONDS - began))" "$last" >&2
+        else
+            printf '    %3d s  %s\n' "$((SECONDS - began))" "$last" >&2
+        fi
+    done
+}
