@@ -1,0 +1,64 @@
+"""Showing a person how far an import has come."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from types import TracebackType
+from typing import Any, Self, cast
+
+from tiny_dancer.errors import MissingFileError
+
+
+class ProgressBar:
+    """Prints each step on stderr, and a bar of bytes while something arrives."""
+
+    def __init__(self) -> None:
+        self._tqdm = _tqdm()
+        self._bar: Any = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._close()
+
+    def step(self, description: str) -> None:
+        """Print a step.
+
+        Args:
+            description: what it does.
+        """
+        self._close()
+        print(f"{description} ...", file=sys.stderr, flush=True)
+
+    def downloaded(self, total_bytes: int) -> None:
+        """Move the bar.
+
+        Args:
+            total_bytes: what has arrived so far.
+        """
+        if self._bar is None:
+            self._bar = self._tqdm(unit="B", unit_scale=True, leave=False, file=sys.stderr)
+        self._bar.update(total_bytes - self._bar.n)
+
+    def _close(self) -> None:
+        if self._bar is not None:
+            self._bar.close()
+            self._bar = None
+
+
+def _tqdm() -> Callable[..., Any]:
+    try:
+        from tqdm import tqdm
+    except ImportError as error:
+        raise MissingFileError(
+            'python package "tqdm" is not installed for this python',
+            hint='Install the extra "cli": pip install "tiny-dancer[cli]".',
+        ) from error
+    return cast("Callable[..., Any]", tqdm)

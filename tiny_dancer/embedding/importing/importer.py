@@ -1,0 +1,147 @@
+"""From a model's name to a model folder."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from tiny_dancer.embedding.importing.agreement import require_agreement
+from tiny_dancer.embedding.importing.architecture import BertArchitecture, read_architecture
+from tiny_dancer.embedding.importing.bert_graph import Precision, write_bert_graph
+from tiny_dancer.embedding.importing.folder_replacement import replace_folder
+from tiny_dancer.embedding.importing.progress import Progress, Silent
+from tiny_dancer.embedding.importing.source import ModelSource
+from tiny_dancer.embedding.importing.sources import fetch_model
+from tiny_dancer.embedding.importing.tokenizer import write_tokenizer
+from tiny_dancer.embedding.importing.weights import Weights, read_weights
+from tiny_dancer.embedding.model_folder import (
+    LICENCE_FILE,
+    Manifest,
+    ModelFolder,
+    read_model_folder,
+    record_files,
+    validate_model_name,
+    write_manifest,
+)
+from tiny_dancer.embedding.provider import open_provider
+from tiny_dancer.errors import MissingFileError
+
+
+@dataclass(frozen=True)
+class ImportedModel:
+    """What an import made.
+
+    Attributes:
+        folder: the model, in its place.
+        cosine: mean cosine to the same model in float32 on the probe sentences; 1 where
+            the model is in float32 itself.
+    """
+
+    folder: ModelFolder
+    cosine: float
+
+
+def import_model(
+    name_or_path: str,
+    models_dir: Path,
+    *,
+    name: str | None = None,
+    precision: Precision = "int8",
+    progress: Progress | None = None,
+) -> ImportedModel:
+    """Fetch a model, convert it and put it among the models, replacing one of its name.
+
+    Args:
+        name_or_path: as `tiny_dancer.embedding.importing.sources.fetch_model` takes it.
+        models_dir: the folder that holds the models; made if it is not there.
+        name: the model's name; by default the last part of ``name_or_path``.
+        precision: of the weights.
+        progress: hears of the steps.
+
+    Returns:
+        The model, checked and in its place.
+
+    Raises:
+        InvalidArgumentError: the name is not valid, or the architecture is not supported.
+        UnknownObjectError: there is no such model.
+        MissingFileError: it could not be fetched, is damaged, or loses too much in int8.
+    """
+    final_name = validate_model_name(name or Path(name_or_path).name)
+    progress = progress or Silent()
+    with _staging(models_dir, final_name) as staging:
+        source = fetch_model(name_or_path, _made(staging / "fetched"), progress)
+        progress.step("reading the weights")
+        architecture = read_architecture(source.path)
+        weights = read_weights(source.path)
+        conversion = _Conversion(source, architecture, weights, final_name)
+        progress.step(f"writing the graph in {precision}")
+        model = conversion.write(_made(staging / "model" / final_name), precision)
+        cosine = 1.0
+        if precision != "fp32":
+            progress.step("comparing it with fp32")
+            exact = conversion.write(_made(staging / "exact" / final_name), "fp32")
+            cosine = require_agreement(open_provider(model), open_provider(exact))
+        progress.step("putting it in its place")
+        replace_folder(model.path, models_dir / final_name)
+    return ImportedModel(read_model_folder(models_dir / final_name, verify="sha256"), cosine)
+
+
+@dataclass(frozen=True)
+class _Conversion:
+    """A model that was read and can be written in more than one precision."""
+
+    source: ModelSource
+    architecture: BertArchitecture
+    weights: Weights
+    name: str
+
+    def write(self, folder: Path, precision: Precision) -> ModelFolder:
+        write_bert_graph(folder, self.weights, self.architecture, precision)
+        write_tokenizer(self.source.path, folder)
+        (folder / LICENCE_FILE).write_text(self.source.licence_text(), encoding="utf-8")
+        write_manifest(folder, self._manifest(folder, precision))
+        # The server runs as another user than whoever imports.
+        for file in folder.iterdir():
+            file.chmod(0o644)
+        folder.chmod(0o755)
+        return read_model_folder(folder)
+
+    def _manifest(self, folder: Path, precision: Precision) -> Manifest:
+        return Manifest(
+            name=self.name,
+            provider="onnx",
+            precision=precision,
+            dimension=self.architecture.hidden,
+            max_tokens=self.architecture.max_tokens,
+            pooling=self.architecture.pooling,
+            normalise=True,
+            source=self.source.origin,
+            licence=self.source.licence,
+            files=record_files(folder),
+        )
+
+
+@contextmanager
+def _staging(models_dir: Path, name: str) -> Iterator[Path]:
+    """Make a hidden folder beside the models, and remove it whatever happens."""
+    try:
+        models_dir.mkdir(parents=True, exist_ok=True)
+        staging = Path(tempfile.mkdtemp(prefix=f".importing-{name}-", dir=models_dir))
+    except OSError as error:
+        raise MissingFileError(
+            f"{models_dir} cannot be written ({error.strerror})",
+            hint="Run the command as a user who may, or pass another --models-dir.",
+        ) from error
+    try:
+        yield staging
+    finally:
+        shutil.rmtree(staging)
+
+
+def _made(path: Path) -> Path:
+    path.mkdir(parents=True)
+    return path

@@ -1,0 +1,176 @@
+"""The provider that runs a transformer inside the process: onnxruntime and tokenizers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from types import ModuleType
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tiny_dancer.embedding.model_folder import ModelFolder
+from tiny_dancer.embedding.native_libraries import quiet_native_load
+from tiny_dancer.embedding.provider import embed_each, require_text
+from tiny_dancer.embedding.windows import DEFAULT_MAX_WINDOWS, mean_direction, split_windows
+from tiny_dancer.errors import InvalidArgumentError, MissingFileError
+
+if TYPE_CHECKING:
+    from onnxruntime import InferenceSession, SessionOptions
+    from tokenizers import Tokenizer
+
+GRAPH_FILE = "model.onnx"
+WEIGHTS_FILE = "model.onnx.data"
+TOKENIZER_FILE = "tokenizer.json"
+INPUT = "input_ids"
+OUTPUT = "embedding"
+
+_LOG_ERRORS_ONLY = 3
+
+
+class OnnxProvider:
+    """Embeds text with a graph that takes the tokens of one text and returns one vector.
+
+    Args:
+        folder: the model; needs ``model.onnx``, ``model.onnx.data`` and ``tokenizer.json``.
+        max_windows: how many windows of a text longer than the model's are embedded.
+
+    Raises:
+        MissingFileError: onnxruntime or tokenizers is not installed, or a file of the model
+            is missing or cannot be loaded.
+        InvalidArgumentError: ``max_windows`` is below 1.
+    """
+
+    def __init__(self, folder: ModelFolder, *, max_windows: int = DEFAULT_MAX_WINDOWS) -> None:
+        if max_windows < 1:
+            raise InvalidArgumentError(f"max_windows must be at least 1, not {max_windows}")
+        self._folder = folder
+        self._max_windows = max_windows
+        with quiet_native_load():
+            self._tokenizer = _load_tokenizer(folder)
+            self._session = _load_session(folder)
+        self._prefix, self._suffix = _special_tokens(self._tokenizer)
+        self._window = folder.manifest.max_tokens - len(self._prefix) - len(self._suffix)
+
+    @property
+    def name(self) -> str:
+        """The model's name."""
+        return self._folder.manifest.name
+
+    @property
+    def dimension(self) -> int:
+        """Length of the vectors."""
+        return self._folder.manifest.dimension
+
+    def embed(self, text: str) -> NDArray[np.float32]:
+        """Embed one text.
+
+        Args:
+            text: what to embed; longer than the model's window it is the mean of windows.
+
+        Returns:
+            The vector, shape [dimension], of unit L2 norm.
+
+        Raises:
+            InvalidArgumentError: the text holds no token (empty, white space, control
+                characters).
+        """
+        require_text(text)
+        ids = self._tokenizer.encode(text, add_special_tokens=False).ids
+        if not ids:
+            raise InvalidArgumentError(
+                "text to embed has no token",
+                hint="Pass text with at least one visible character.",
+            )
+        windows = split_windows(ids, self._window, self._max_windows)
+        return mean_direction(np.stack([self._run(window) for window in windows]))
+
+    def embed_batch(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        """Embed several texts, each exactly as `embed` would.
+
+        Args:
+            texts: what to embed.
+
+        Returns:
+            The vectors, shape [len(texts), dimension], each of unit L2 norm.
+
+        Raises:
+            InvalidArgumentError: a text holds no token.
+        """
+        return embed_each(self, texts)
+
+    def _run(self, window: list[int]) -> NDArray[np.float32]:
+        ids = np.array([[*self._prefix, *window, *self._suffix]], dtype=np.int64)
+        vector: NDArray[np.float32] = self._session.run([OUTPUT], {INPUT: ids})[0]
+        return vector
+
+
+def _load_tokenizer(folder: ModelFolder) -> Tokenizer:
+    try:
+        from tokenizers import Tokenizer
+    except ImportError as error:
+        raise _missing_package("tokenizers") from error
+    path = folder.file(TOKENIZER_FILE)
+    try:
+        return Tokenizer.from_file(str(path))
+    # tokenizers raises bare Exception for a file it cannot parse.
+    except Exception as error:
+        raise _unloadable(folder, TOKENIZER_FILE, error) from error
+
+
+def _load_session(folder: ModelFolder) -> InferenceSession:
+    try:
+        import onnxruntime
+    except ImportError as error:
+        raise _missing_package("onnxruntime") from error
+    folder.file(WEIGHTS_FILE)
+    try:
+        return onnxruntime.InferenceSession(
+            str(folder.file(GRAPH_FILE)),
+            _session_options(onnxruntime),
+            providers=["CPUExecutionProvider"],
+        )
+    # onnxruntime's exception classes derive from Exception or RuntimeError, by version.
+    except Exception as error:
+        raise _unloadable(folder, GRAPH_FILE, error) from error
+
+
+def _session_options(onnxruntime: ModuleType) -> SessionOptions:
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1
+    options.inter_op_num_threads = 1
+    options.execution_mode = onnxruntime.ExecutionMode.ORT_SEQUENTIAL
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    options.add_session_config_entry("session.inter_op.allow_spinning", "0")
+    # An arena keeps the memory of the longest text for the life of the connection.
+    options.enable_cpu_mem_arena = False
+    options.enable_mem_pattern = False
+    # The graph is written with the fused operators: there is nothing left to find.
+    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+    options.log_severity_level = _LOG_ERRORS_ONLY
+    return options
+
+
+def _special_tokens(tokenizer: Tokenizer) -> tuple[list[int], list[int]]:
+    """Say which ids the tokenizer puts before and after a text."""
+    plain = tokenizer.encode("a", add_special_tokens=False).ids
+    framed = tokenizer.encode("a").ids
+    start = next(i for i in range(len(framed)) if framed[i : i + len(plain)] == plain)
+    return framed[:start], framed[start + len(plain) :]
+
+
+def _missing_package(package: str) -> MissingFileError:
+    return MissingFileError(
+        f'python package "{package}" is not installed for this python',
+        detail="The onnx embedding provider needs onnxruntime and tokenizers.",
+        hint='Install the extra "onnx": pip install "tiny-dancer[onnx]".',
+    )
+
+
+def _unloadable(folder: ModelFolder, file: str, error: Exception) -> MissingFileError:
+    name = folder.manifest.name
+    return MissingFileError(
+        f'model "{name}" cannot be loaded from {file}',
+        detail=f"The library said: {error}",
+        hint=f"Run on this host: tiny-dancer model import {name}",
+    )
