@@ -1,0 +1,32 @@
+-- The one place that knows where the library lies: a folder of this version under the server's own library
+-- folder, which the running server itself states. It is not a setting, so no session can point it elsewhere,
+-- and a server that was moved or copied finds the library beside its other libraries.
+
+CREATE FUNCTION tiny_dancer.load_library() RETURNS boolean
+LANGUAGE plpython3u VOLATILE PARALLEL RESTRICTED
+SET search_path = pg_catalog, pg_temp
+AS $$
+import ctypes, os, sys
+sys.path.insert(0, os.path.join(os.fsdecode((ctypes.c_char * 1024).in_dll(ctypes.CDLL(None), 'pkglib_path').value), 'tiny_dancer', '@VERSION@'))
+import tiny_dancer.pg.extension as extension
+return GD.setdefault('tiny_dancer/@VERSION@', extension.start(plpy, '@VERSION@')) is not None
+$$;
+COMMENT ON FUNCTION tiny_dancer.load_library() IS 'internal: loads the library of this version into the backend; see tiny_dancer.boot()';
+
+CREATE FUNCTION tiny_dancer.boot() RETURNS boolean
+LANGUAGE plpgsql VOLATILE PARALLEL RESTRICTED
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    problem text;
+BEGIN
+    RETURN tiny_dancer.load_library();
+EXCEPTION WHEN external_routine_exception THEN
+    GET STACKED DIAGNOSTICS problem = MESSAGE_TEXT;
+    RAISE EXCEPTION 'the library of tiny_dancer @VERSION@ can not be loaded'
+        USING ERRCODE = '58P01',
+              DETAIL = problem,
+              HINT = 'Run "make install" of this version on this host, with the Python that the server uses.';
+END
+$$;
+COMMENT ON FUNCTION tiny_dancer.boot() IS 'internal: called once in each backend, before its first use of the library';

@@ -1,0 +1,17 @@
+-- pgvector's functions, bound when the extension is created: they work with any search_path and in whichever
+-- schema vector lives, and go on when it is moved.
+
+CREATE FUNCTION tiny_dancer.vector_bytes(embedding vector) RETURNS bytea
+LANGUAGE sql IMMUTABLE PARALLEL SAFE STRICT
+BEGIN ATOMIC
+    SELECT vector_send(embedding);
+END;
+COMMENT ON FUNCTION tiny_dancer.vector_bytes(vector) IS
+    'binary form of a vector: two 16-bit numbers, then its elements as big-endian 32-bit floats';
+
+CREATE FUNCTION tiny_dancer.to_vector(elements real[]) RETURNS vector
+LANGUAGE sql IMMUTABLE PARALLEL SAFE STRICT
+BEGIN ATOMIC
+    SELECT elements::vector;
+END;
+COMMENT ON FUNCTION tiny_dancer.to_vector(real[]) IS 'vector of the elements';

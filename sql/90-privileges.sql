@@ -1,0 +1,145 @@
+-- Nothing is for PUBLIC. Two levels of rights are handed out by role and remembered, because grants made in an
+-- update script do not survive a dump: tiny_dancer.regrant() gives the remembered roles what is new.
+
+CREATE TABLE tiny_dancer.granted_roles (
+    role_name name NOT NULL,
+    level text NOT NULL CHECK (level IN ('usage', 'admin')),
+    PRIMARY KEY (role_name, level)
+);
+COMMENT ON TABLE tiny_dancer.granted_roles IS 'roles that grant_usage() and grant_admin() gave rights to';
+REVOKE ALL ON tiny_dancer.granted_roles FROM PUBLIC;
+SELECT pg_catalog.pg_extension_config_dump('tiny_dancer.granted_roles', '');
+
+CREATE FUNCTION tiny_dancer.privileges(
+    OUT level text,
+    OUT kind text,
+    OUT object text,
+    OUT rights text
+) RETURNS SETOF record
+LANGUAGE sql IMMUTABLE PARALLEL SAFE ROWS 40
+BEGIN ATOMIC
+    SELECT * FROM (VALUES
+        ('usage', 'function', 'ruvector_embed', 'EXECUTE'),
+        ('usage', 'function', 'ruvector_embed_batch', 'EXECUTE'),
+        ('usage', 'function', 'ruvector_explain_route', 'EXECUTE'),
+        ('usage', 'function', 'ruvector_find_agents_by_capability', 'EXECUTE'),
+        ('usage', 'function', 'ruvector_get_agent', 'EXECUTE'),
+        ('usage', 'function', 'ruvector_list_agents', 'EXECUTE'),
+        ('usage', 'function', 'ruvector_route', 'EXECUTE'),
+        ('usage', 'function', 'boot', 'EXECUTE'),
+        ('usage', 'function', 'doctor', 'EXECUTE'),
+        ('usage', 'function', 'list_settings', 'EXECUTE'),
+        ('usage', 'function', 'load_library', 'EXECUTE'),
+        ('usage', 'function', 'raise_unknown_agent', 'EXECUTE'),
+        ('usage', 'function', 'to_vector', 'EXECUTE'),
+        ('usage', 'function', 'vector_bytes', 'EXECUTE'),
+        ('usage', 'function', 'warmup', 'EXECUTE'),
+        ('usage', 'table', 'agent_embeddings', 'SELECT'),
+        ('usage', 'table', 'agents', 'SELECT'),
+        ('usage', 'table', 'capability_aliases', 'SELECT'),
+        ('usage', 'table', 'epochs', 'SELECT'),
+        ('usage', 'table', 'models', 'SELECT'),
+        ('usage', 'table', 'settings', 'SELECT'),
+        ('admin', 'function', 'ruvector_register_agent', 'EXECUTE'),
+        ('admin', 'function', 'ruvector_remove_agent', 'EXECUTE'),
+        ('admin', 'function', 'ruvector_set_agent_active', 'EXECUTE'),
+        ('admin', 'function', 'set', 'EXECUTE'),
+        ('admin', 'function', 'setup', 'EXECUTE'),
+        ('admin', 'function', 'use_model', 'EXECUTE'),
+        ('admin', 'table', 'agent_embeddings', 'INSERT, UPDATE, DELETE'),
+        ('admin', 'table', 'agents', 'INSERT, UPDATE, DELETE'),
+        ('admin', 'table', 'capability_aliases', 'INSERT, UPDATE, DELETE'),
+        ('admin', 'table', 'epochs', 'UPDATE'),
+        ('admin', 'table', 'granted_roles', 'SELECT'),
+        ('admin', 'table', 'models', 'INSERT, UPDATE, DELETE'),
+        ('admin', 'table', 'settings', 'INSERT, UPDATE, DELETE'),
+        ('admin', 'sequence', 'epoch_values', 'USAGE')
+    ) AS granted (level, kind, object, rights);
+END;
+COMMENT ON FUNCTION tiny_dancer.privileges() IS
+    'what a level of rights comprises; admin has what usage has, too';
+
+CREATE FUNCTION tiny_dancer.grant_level(role_name name, level text) RETURNS void
+LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    granted record;
+    target regprocedure;
+BEGIN
+    EXECUTE format('GRANT USAGE ON SCHEMA tiny_dancer TO %I', role_name);
+    IF NOT has_schema_privilege(role_name, '@extschema@', 'USAGE') THEN
+        EXECUTE format('GRANT USAGE ON SCHEMA %I TO %I', '@extschema@', role_name);
+    END IF;
+    FOR granted IN
+        SELECT p.* FROM tiny_dancer.privileges() p WHERE p.level IN ('usage', grant_level.level)
+    LOOP
+        IF granted.kind = 'function' THEN
+            FOR target IN
+                SELECT d.objid::regprocedure
+                FROM pg_depend d
+                JOIN pg_extension e ON e.oid = d.refobjid AND d.refclassid = 'pg_extension'::regclass
+                JOIN pg_proc p ON p.oid = d.objid AND d.classid = 'pg_proc'::regclass
+                WHERE e.extname = 'tiny_dancer' AND d.deptype = 'e' AND p.proname = granted.object
+            LOOP
+                EXECUTE format('GRANT EXECUTE ON FUNCTION %s TO %I', target, role_name);
+            END LOOP;
+        ELSE
+            EXECUTE format('GRANT %s ON %s tiny_dancer.%I TO %I',
+                           granted.rights, granted.kind, granted.object, role_name);
+        END IF;
+    END LOOP;
+END
+$$;
+COMMENT ON FUNCTION tiny_dancer.grant_level(name, text) IS 'internal: gives a role the rights of a level';
+
+CREATE FUNCTION tiny_dancer.grant_remembered(role_name name, level text) RETURNS void
+LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    IF role_name IS NULL OR NOT EXISTS (SELECT FROM pg_roles r WHERE r.rolname = role_name) THEN
+        RAISE EXCEPTION 'unknown role %', coalesce(quote_literal(role_name), 'NULL')
+            USING ERRCODE = '42704', HINT = 'Create the role first.';
+    END IF;
+    PERFORM tiny_dancer.grant_level(role_name, level);
+    INSERT INTO tiny_dancer.granted_roles VALUES (role_name, level) ON CONFLICT DO NOTHING;
+END
+$$;
+COMMENT ON FUNCTION tiny_dancer.grant_remembered(name, text) IS
+    'internal: gives an existing role the rights of a level and remembers it';
+
+CREATE FUNCTION tiny_dancer.grant_usage(role_name name) RETURNS void
+LANGUAGE sql VOLATILE PARALLEL UNSAFE
+BEGIN ATOMIC
+    SELECT tiny_dancer.grant_remembered(role_name, 'usage');
+END;
+COMMENT ON FUNCTION tiny_dancer.grant_usage(name) IS 'lets a role route and look, and nothing else';
+
+CREATE FUNCTION tiny_dancer.grant_admin(role_name name) RETURNS void
+LANGUAGE sql VOLATILE PARALLEL UNSAFE
+BEGIN ATOMIC
+    SELECT tiny_dancer.grant_remembered(role_name, 'admin');
+END;
+COMMENT ON FUNCTION tiny_dancer.grant_admin(name) IS 'lets a role change agents, models and settings, too';
+
+CREATE FUNCTION tiny_dancer.regrant() RETURNS SETOF name
+LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE ROWS 5
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    remembered tiny_dancer.granted_roles;
+BEGIN
+    FOR remembered IN SELECT * FROM tiny_dancer.granted_roles ORDER BY 1, 2 LOOP
+        IF EXISTS (SELECT FROM pg_roles r WHERE r.rolname = remembered.role_name) THEN
+            PERFORM tiny_dancer.grant_level(remembered.role_name, remembered.level);
+            RETURN NEXT remembered.role_name;
+        ELSE
+            RAISE WARNING 'role % no longer exists', quote_literal(remembered.role_name)
+                USING HINT = 'Delete it from tiny_dancer.granted_roles, or create it again.';
+        END IF;
+    END LOOP;
+END
+$$;
+COMMENT ON FUNCTION tiny_dancer.regrant() IS
+    'gives the roles of grant_usage() and grant_admin() what is new; run it after an update or a restore';

@@ -1,0 +1,175 @@
+"""The registry as a decision needs it: every property of all agents as one array.
+
+A decision looks at every agent, so the arrays are laid out by property and not by agent, and
+whatever depends on the registry alone is worked out once here.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tiny_dancer.agents.agent import Agent, AgentType, CostModel
+from tiny_dancer.agents.capabilities import capability_columns
+
+Floats = NDArray[np.float64]
+Booleans = NDArray[np.bool_]
+
+# A prior of exactly 0 or 1 could never be moved by evidence: its log-odds are infinite.
+PRIOR_MARGIN = 1e-3
+# What is assumed of an agent whose quality nobody stated.
+UNKNOWN_QUALITY = 0.5
+
+
+class AgentRegistry:
+    """All living agents, ordered by name, as arrays of n elements.
+
+    The order is the order of the names' code points, which is the last tie-break of a decision.
+
+    Args:
+        agents: the living agents, active or not.
+        dimension: of the embeddings; needed when no agent has one.
+        aliases: from the key of an alias to the key of the capability it stands for.
+
+    Attributes:
+        names: names of the agents.
+        position: from name to position.
+        active: who may be chosen.
+        available: who may be chosen and, if an ensemble, whose members may be too.
+        input_price, output_price: dollars per token.
+        fixed_price: dollars per request whatever its length (calls, seconds of latency).
+        priced: whose price is known.
+        latency_ms: NaN where unknown.
+        quality: registered prior, NaN where unknown.
+        prior_log_odds: log-odds of the prior, kept away from infinity.
+        context_window: tokens, infinite where unknown; ``least_context_window`` of them all.
+        embeddings: float32 [n, dimension], unit rows, zero rows where there is none.
+        embedded: which rows of the embeddings are real.
+        reference_positions: the active agents that have an embedding.
+        capabilities: from capability key to who has it.
+    """
+
+    def __init__(
+        self,
+        agents: Sequence[Agent],
+        *,
+        dimension: int | None = None,
+        aliases: Mapping[str, str] | None = None,
+    ) -> None:
+        self.agents: tuple[Agent, ...] = tuple(sorted(agents, key=lambda agent: agent.name))
+        self.aliases: Mapping[str, str] = dict(aliases or {})
+        self.names: list[str] = [agent.name for agent in self.agents]
+        self.position: dict[str, int] = {name: i for i, name in enumerate(self.names)}
+        self.active: Booleans = np.array([a.active for a in self.agents], dtype=bool)
+        self.latency_ms: Floats = _floats([a.avg_latency_ms for a in self.agents])
+        self.quality: Floats = _floats([a.quality_score for a in self.agents])
+        self.context_window: Floats = _floats(
+            [_context_window(a.metadata) for a in self.agents], missing=math.inf
+        )
+        self._price(self.agents)
+        self.available: Booleans = self.active.copy()
+        self._resolve_ensembles()
+        self.least_context_window: float = float(self.context_window.min(initial=math.inf))
+        self.prior_log_odds: Floats = prior_log_odds(self.quality)
+        self.embedded: Booleans = np.array([a.embedding is not None for a in self.agents], bool)
+        self.embeddings: NDArray[np.float32] = _stack(self.agents, dimension)
+        # Similarities are judged against their mean over these.
+        self.reference_positions: NDArray[np.intp] = np.flatnonzero(self.active & self.embedded)
+        self.capabilities: dict[str, Booleans] = capability_columns(
+            [a.capabilities for a in self.agents], self.aliases
+        )
+        self.all_embedded: bool = bool(self.embedded.all())
+        self.all_priced: bool = bool(self.priced.all())
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    @property
+    def dimension(self) -> int:
+        """Length of the embeddings."""
+        return int(self.embeddings.shape[1])
+
+    @property
+    def nbytes(self) -> int:
+        """Size of the arrays in bytes."""
+        arrays = (value for value in vars(self).values() if isinstance(value, np.ndarray))
+        return sum(a.nbytes for a in arrays) + sum(c.nbytes for c in self.capabilities.values())
+
+    def _price(self, agents: Sequence[Agent]) -> None:
+        costs = [agent.cost for agent in agents]
+        inputs = [c.per_1k_tokens for c in costs]
+        outputs = [_output_price(c) for c in costs]
+        self.priced: Booleans = np.array([c.is_known for c in costs], dtype=bool)
+        self.input_price: Floats = _floats(inputs, missing=0.0) / 1000.0
+        self.output_price: Floats = _floats(outputs, missing=0.0) / 1000.0
+        per_call = _floats([c.per_call for c in costs], missing=0.0)
+        per_second = _floats([c.per_second for c in costs], missing=0.0)
+        seconds = np.nan_to_num(self.latency_ms, nan=0.0) / 1000.0
+        self.fixed_price: Floats = per_call + per_second * seconds
+        # By the second, an agent of unknown speed has an unknown price.
+        self.priced &= ~((per_second > 0.0) & np.isnan(self.latency_ms))
+
+    def _resolve_ensembles(self) -> None:
+        """Give ensembles the cost, latency and availability that follow from their members."""
+        for position, agent in enumerate(self.agents):
+            if agent.agent_type is AgentType.ENSEMBLE:
+                self._resolve_ensemble(position, agent)
+
+    def _resolve_ensemble(self, position: int, agent: Agent) -> None:
+        members = [self.position.get(name) for name in agent.metadata.get("members", ())]
+        known = [m for m in members if m is not None and self._is_single(m)]
+        if not known or len(known) < len(members):
+            self.available[position] = False
+            self.priced[position] = False
+            return
+        self.available[position] &= bool(self.active[known].all())
+        self.priced[position] = bool(self.priced[known].all())
+        for price in (self.input_price, self.output_price, self.fixed_price):
+            price[position] += price[known].sum()
+        self.latency_ms[position] = self.latency_ms[known].max()  # NaN if one is unknown
+        self.context_window[position] = min(
+            self.context_window[position], self.context_window[known].min()
+        )
+        if np.isnan(self.quality[position]):
+            self.quality[position] = self.quality[known].mean()
+
+    def _is_single(self, position: int) -> bool:
+        return self.agents[position].agent_type is not AgentType.ENSEMBLE
+
+
+def prior_log_odds(quality: Floats) -> Floats:
+    """Return the log-odds of prior qualities, UNKNOWN_QUALITY for NaN."""
+    prior = np.nan_to_num(quality, nan=UNKNOWN_QUALITY)
+    prior = prior.clip(PRIOR_MARGIN, 1.0 - PRIOR_MARGIN)
+    odds: Floats = np.log(prior) - np.log1p(-prior)
+    return odds
+
+
+def _output_price(cost: CostModel) -> float | None:
+    if cost.per_1k_output_tokens is not None:
+        return cost.per_1k_output_tokens
+    return cost.per_1k_tokens
+
+
+def _context_window(metadata: Mapping[str, Any]) -> float | None:
+    tokens = metadata.get("context_window")
+    return None if tokens is None else float(tokens)
+
+
+def _floats(values: Sequence[float | None], *, missing: float = math.nan) -> Floats:
+    return np.array([missing if v is None else v for v in values], dtype=np.float64)
+
+
+def _stack(agents: Sequence[Agent], dimension: int | None) -> NDArray[np.float32]:
+    vectors = [agent.embedding for agent in agents]
+    first = next((v for v in vectors if v is not None), None)
+    length = len(first) if first is not None else (dimension or 0)
+    stacked = np.zeros((len(vectors), length), dtype=np.float32)
+    for row, vector in zip(stacked, vectors, strict=True):
+        if vector is not None:
+            row[:] = vector
+    return stacked

@@ -1,0 +1,48 @@
+"""How good an agent is expected to be at a request, before anything was learned.
+
+The registered quality is a statement about the agent at large. Capability similarity shades it
+for the request at hand: in log-odds, by how much nearer the agent's capabilities are to the
+request than those of the active agents on average. So equal similarities change nothing, and a
+quality stays a probability.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+
+# float32 products of equal vectors differ in their last bits with the machine and the place in
+# the matrix. Rounded, agents of equal capabilities tie, and every backend agrees.
+DECIMALS = 6
+SCALE = 10.0**DECIMALS
+
+
+def similarities(embeddings: NDArray[np.float32], request: NDArray[np.float32]) -> Floats:
+    """Return the cosines between unit rows [n, d] and a unit vector [d], rounded, shape [n]."""
+    cosines = (embeddings @ request).astype(np.float64)
+    cosines *= SCALE
+    np.rint(cosines, out=cosines)
+    cosines /= SCALE
+    return cosines
+
+
+def shaded_prior(
+    prior_log_odds: Floats, similarity: Floats, reference: float, weight: float
+) -> Floats:
+    """Return the prior quality of each agent, shaded for the request.
+
+    Args:
+        prior_log_odds: shape [n].
+        similarity: cosine of each agent's capabilities with the request, shape [n].
+        reference: the similarity that changes nothing.
+        weight: log-odds for each unit of similarity.
+    """
+    odds = similarity - reference
+    odds *= -weight
+    odds -= prior_log_odds
+    np.exp(odds, out=odds)
+    odds += 1.0
+    quality: Floats = np.reciprocal(odds, out=odds)
+    return quality

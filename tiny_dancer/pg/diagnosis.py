@@ -1,0 +1,139 @@
+"""What the extension needs on this host and in this database, checked one by one."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import tiny_dancer
+from tiny_dancer.embedding.model_folder import find_model
+from tiny_dancer.errors import TinyDancerError
+from tiny_dancer.pg import nearest, store
+
+if TYPE_CHECKING:
+    from tiny_dancer.pg.backend import Backend
+
+LEAST_VECTOR = (0, 7)
+MEMORY_LIMIT_MB = 90.0
+# Needed to embed text with the default model; numpy is needed always.
+PACKAGES = ("numpy", "onnxruntime", "tokenizers")
+
+SERVER = "SELECT current_setting('server_version') AS version, pg_is_in_recovery() AS is_standby"
+INDEX = "SELECT to_regclass('tiny_dancer.' || quote_ident($1)) IS NOT NULL AS exists"
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One line of the doctor: what was looked at, whether it is in order, and what to do."""
+
+    subject: str
+    ok: bool
+    finding: str
+    remedy: str | None = None
+
+
+def diagnose(backend: Backend) -> Iterator[Finding]:
+    """Yield a finding for everything that the extension needs."""
+    for examine in EXAMINATIONS:
+        yield from examine(backend)
+
+
+def _server(backend: Backend) -> Iterator[Finding]:
+    row: Any = backend.row(SERVER)
+    role = "standby" if row["is_standby"] else "primary"
+    yield Finding("server", True, f"PostgreSQL {row['version']}, {role}")
+    version = ".".join(map(str, sys.version_info[:3]))
+    yield Finding("python", True, f"Python {version}")
+    yield Finding("library", True, f"tiny_dancer {tiny_dancer.__version__} in {backend.library}")
+
+
+def _packages(backend: Backend) -> Iterator[Finding]:
+    for package in PACKAGES:
+        try:
+            distribution = importlib.metadata.distribution(package)
+        except importlib.metadata.PackageNotFoundError:
+            yield Finding(
+                package,
+                False,
+                "not installed for the server's Python",
+                'Run "make install" on this host; without it text can not be embedded here.',
+            )
+            continue
+        place = Path(str(distribution.locate_file("")))
+        is_ours = place == backend.library
+        yield Finding(
+            package,
+            True,
+            f"{distribution.version}" + ("" if is_ours else f", from {place}"),
+        )
+
+
+def _vector(backend: Backend) -> Iterator[Finding]:
+    version = nearest.vector_extension(backend).version
+    known = ".".join(map(str, version))
+    if version < LEAST_VECTOR:
+        least = ".".join(map(str, LEAST_VECTOR))
+        yield Finding("pgvector", False, known, f"Update it to {least} or later.")
+    else:
+        yield Finding("pgvector", True, known)
+
+
+def _model(backend: Backend) -> Iterator[Finding]:
+    try:
+        configuration = backend.snapshots.configuration()
+        model = configuration.required_model
+        backend.provider(configuration)
+        if model.provider == "onnx":
+            find_model(backend.models_dir, model.name, verify="sha256")
+    except TinyDancerError as error:
+        yield Finding("embedding model", False, error.message, error.hint)
+        return
+    yield Finding("embedding model", True, model.description)
+
+
+def _registry(backend: Backend) -> Iterator[Finding]:
+    agents = store.count_agents(backend)
+    yield Finding("registry", True, f"{agents} agents")
+    model = store.active_model(backend)
+    configuration = backend.snapshots.configuration()
+    if model is None or agents <= configuration.settings.exact_search_limit:
+        return
+    row: Any = backend.row(INDEX, ("text",), nearest.index_name(model))
+    if not row["exists"]:
+        yield Finding(
+            "vector index",
+            False,
+            f"{agents} agents have no HNSW index on their vectors",
+            "Run SELECT tiny_dancer.rebuild_indexes(); as an administrator.",
+        )
+
+
+def _memory(backend: Backend) -> Iterator[Finding]:
+    used = private_megabytes()
+    if used is not None:
+        remedy = None if used <= MEMORY_LIMIT_MB else "Lower the setting snapshot_megabytes."
+        yield Finding("memory", remedy is None, f"{used:.0f} MB private in this backend", remedy)
+
+
+def private_megabytes() -> float | None:
+    """Return the memory that this process shares with nobody, None where that can not be read."""
+    try:
+        lines = Path("/proc/self/smaps_rollup").read_text().splitlines()
+    except OSError:
+        return None
+    sizes = {line.split(":")[0]: line.split()[1] for line in lines[1:]}
+    return (int(sizes["Private_Clean"]) + int(sizes["Private_Dirty"])) / 1024.0
+
+
+EXAMINATIONS: tuple[Callable[..., Iterator[Finding]], ...] = (
+    _server,
+    _packages,
+    _vector,
+    _model,
+    _registry,
+    _memory,
+)

@@ -1,0 +1,25 @@
+"""The embedding model that a database has made the active one."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class ActiveModel:
+    """A row of tiny_dancer.models.
+
+    Attributes:
+        checksum: of its files, None where it has none.
+    """
+
+    id: int
+    name: str
+    provider: str
+    dimension: int
+    checksum: str | None
+
+    @property
+    def description(self) -> str:
+        """Name, provider and dimension, for people."""
+        return f"{self.name} ({self.provider}, {self.dimension} dimensions)"

@@ -1,0 +1,134 @@
+"""Entry points of the routing decision."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from tiny_dancer.agents.agent import check_fraction
+from tiny_dancer.constraints import RoutingConstraints
+from tiny_dancer.errors import InvalidArgumentError
+from tiny_dancer.explanation import explain
+from tiny_dancer.pg import nearest
+from tiny_dancer.policies import Weights, check_target
+from tiny_dancer.request import Request, check_text, estimate_tokens, unit_vector
+from tiny_dancer.router import Router, RoutingDecision
+
+if TYPE_CHECKING:
+    from tiny_dancer.pg.backend import Backend
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """The checked arguments of a routing call, and the router that answers it."""
+
+    router: Router
+    request: Request
+    constraints: RoutingConstraints
+    optimize_for: str
+    weights: Weights | None
+
+
+def route(backend: Backend, *arguments: Any) -> tuple[Any, ...]:
+    """Return the columns of ruvector_route."""
+    call = prepare_call(backend, *arguments)
+    return _decision_columns(
+        call.router.route(call.request, call.constraints, call.optimize_for, call.weights)
+    )
+
+
+def explain_route(backend: Backend, *arguments: Any) -> list[tuple[Any, ...]]:
+    """Return the rows of ruvector_explain_route."""
+    call = prepare_call(backend, *arguments)
+    agents = explain(call.router, call.request, call.constraints, call.optimize_for, call.weights)
+    return [
+        (
+            agent.rank,
+            agent.agent_name,
+            agent.rank is not None,
+            agent.removed_by,
+            agent.score,
+            agent.similarity,
+            agent.capability_match,
+            agent.expected_quality,
+            agent.quality_score,
+            agent.estimated_cost,
+            agent.cost_score,
+            agent.estimated_latency_ms,
+            agent.latency_score,
+        )
+        for agent in agents
+    ]
+
+
+def prepare_call(
+    backend: Backend,
+    request: str | None,
+    optimize_for: str | None,
+    required_capabilities: list[str] | None,
+    max_cost: float | None,
+    max_latency_ms: float | None,
+    min_quality: float | None,
+    excluded_agents: list[str] | None,
+    budget_remaining: float | None,
+    embedding: list[float] | None,
+    quality_floor: float | None,
+    cost_weight: float | None,
+) -> Call:
+    """Check the arguments, read the snapshot and embed the request."""
+    target = check_target(optimize_for)
+    weights = dial(cost_weight, target)
+    constraints = RoutingConstraints(
+        required_capabilities,
+        max_cost,
+        max_latency_ms,
+        min_quality,
+        excluded_agents,
+        budget_remaining,
+        quality_floor,
+    ).checked()
+    snapshot = backend.snapshots.current()
+    configuration = snapshot.configuration
+    model = configuration.required_model
+    text = check_text(request, what="request", most=configuration.settings.max_request_characters)
+    if embedding is None:
+        vector = backend.provider(configuration).embed(text)
+    else:
+        vector = unit_vector(embedding, dimension=model.dimension, what="embedding")
+    router = snapshot.router or Router(
+        nearest.registry_near(backend, configuration, vector), configuration.settings
+    )
+    return Call(router, Request(estimate_tokens(text), vector), constraints, target, weights)
+
+
+def dial(cost_weight: float | None, target: str) -> Weights | None:
+    """Return the weights of the dial between quality and cost, None if it was not turned.
+
+    Raises:
+        InvalidArgumentError: it is outside [0, 1], or the target has no use for it.
+    """
+    if check_fraction(cost_weight, what="cost_weight") is None:
+        return None
+    if target != "balanced":
+        raise InvalidArgumentError(
+            f"cost_weight has no meaning when optimizing for {target!r}",
+            hint="Use it with optimize_for := 'balanced', which is the default.",
+        )
+    return Weights.dial(cost_weight or 0.0)
+
+
+def _decision_columns(decision: RoutingDecision) -> tuple[Any, ...]:
+    return (
+        decision.agent_name,
+        decision.confidence,
+        decision.estimated_cost,
+        decision.estimated_latency_ms,
+        decision.expected_quality,
+        decision.similarity,
+        decision.reasoning,
+        json.dumps(decision.alternatives),
+        decision.routed_by,
+        decision.confidence_basis,
+        None,
+    )

@@ -1,0 +1,158 @@
+"""The copy of registry, model and settings that decisions are made from.
+
+Every call reads the epochs and, in the same query, names every table that the copy was made of.
+So the executor checks the caller's rights each time, and a copy that one role made never answers
+for a role that may not read. Where row-level security applies to the caller, nothing is kept.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from tiny_dancer.errors import NotReadyError
+from tiny_dancer.pg import store
+from tiny_dancer.pg.model import ActiveModel
+from tiny_dancer.router import Router
+from tiny_dancer.settings import Settings
+
+if TYPE_CHECKING:
+    from tiny_dancer.pg.backend import Backend
+
+# The second half is never executed. It is there for its names: rights to every column that the copy
+# holds are checked with those of the first half.
+EPOCHS = """
+SELECT (SELECT epoch FROM tiny_dancer.epochs WHERE kind = 'agents') AS agents,
+       (SELECT epoch FROM tiny_dancer.epochs WHERE kind = 'models') AS models,
+       (SELECT epoch FROM tiny_dancer.epochs WHERE kind = 'settings') AS settings,
+       row_security_active('tiny_dancer.agents'::regclass)
+       OR row_security_active('tiny_dancer.agent_embeddings'::regclass)
+       OR row_security_active('tiny_dancer.capability_aliases'::regclass)
+       OR row_security_active('tiny_dancer.models'::regclass)
+       OR row_security_active('tiny_dancer.settings'::regclass)
+       OR row_security_active('tiny_dancer.epochs'::regclass) AS is_filtered,
+       EXISTS (SELECT a.*, e.*, c.*, m.*, s.*
+               FROM tiny_dancer.agents a, tiny_dancer.agent_embeddings e,
+                    tiny_dancer.capability_aliases c, tiny_dancer.models m, tiny_dancer.settings s
+               WHERE false) AS never
+"""
+
+MEGABYTE = 1 << 20
+# What the arrays of an agent take beside its vector.
+BYTES_BESIDE_VECTOR = 400
+
+
+@dataclass(frozen=True, slots=True)
+class Configuration:
+    """Settings and the active embedding model; None before setup."""
+
+    settings: Settings
+    model: ActiveModel | None
+
+    @property
+    def required_model(self) -> ActiveModel:
+        """The active embedding model.
+
+        Raises:
+            NotReadyError: none is active.
+        """
+        if self.model is None:
+            raise NotReadyError(
+                "no embedding model is active in this database",
+                hint="Run SELECT * FROM tiny_dancer.setup(); as an administrator.",
+            )
+        return self.model
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """One state of everything that a decision depends on.
+
+    Attributes:
+        configuration: settings and model.
+        router: over the whole registry, None where the registry is too large to keep.
+    """
+
+    configuration: Configuration
+    router: Router | None
+
+
+@dataclass(frozen=True, slots=True)
+class Epochs:
+    """The present epoch of each kind of thing, and whether row-level security hides some of it."""
+
+    agents: int
+    models: int
+    settings: int
+    is_filtered: bool
+
+    @property
+    def configuration(self) -> tuple[int, int]:
+        """The epochs that a configuration depends on."""
+        return self.models, self.settings
+
+
+class SnapshotCache:
+    """Keeps the latest snapshot of a backend as long as its epochs are the present ones."""
+
+    def __init__(self, backend: Backend) -> None:
+        self._backend = backend
+        self._configuration: tuple[tuple[int, int], Configuration] | None = None
+        self._snapshot: tuple[Epochs, Snapshot] | None = None
+
+    def current(self) -> Snapshot:
+        """Return the snapshot of the present epochs, kept or newly read."""
+        epochs = self._epochs()
+        if self._snapshot is not None and self._snapshot[0] == epochs:
+            return self._snapshot[1]
+        self._snapshot = None
+        if epochs.is_filtered:
+            self._configuration = None
+            return self._read(self._read_configuration())
+        self._snapshot = self._read_settled(epochs)
+        return self._snapshot[1]
+
+    def configuration(self) -> Configuration:
+        """Return settings and model alone, for calls that do not look at the registry."""
+        epochs = self._epochs()
+        if epochs.is_filtered:
+            return self._read_configuration()
+        return self._configuration_of(epochs)
+
+    def _epochs(self) -> Epochs:
+        row: Any = self._backend.row(EPOCHS)
+        return Epochs(row["agents"], row["models"], row["settings"], row["is_filtered"])
+
+    def _read_settled(self, epochs: Epochs) -> tuple[Epochs, Snapshot]:
+        """Read until the epochs before and after agree, so that the contents are theirs."""
+        while True:
+            snapshot = self._read(self._configuration_of(epochs))
+            after = self._epochs()
+            if after == epochs:
+                return epochs, snapshot
+            self._configuration = None
+            epochs = after
+
+    def _configuration_of(self, epochs: Epochs) -> Configuration:
+        while self._configuration is None or self._configuration[0] != epochs.configuration:
+            configuration = self._read_configuration()
+            after = self._epochs()
+            if after.configuration == epochs.configuration:
+                self._configuration = (epochs.configuration, configuration)
+            epochs = after
+        return self._configuration[1]
+
+    def _read_configuration(self) -> Configuration:
+        overrides = store.setting_overrides(self._backend)
+        return Configuration(Settings.with_overrides(overrides), store.active_model(self._backend))
+
+    def _read(self, configuration: Configuration) -> Snapshot:
+        settings, model = configuration.settings, configuration.model
+        if not self._fits(configuration):
+            return Snapshot(configuration, None)
+        return Snapshot(configuration, Router(store.registry(self._backend, model), settings))
+
+    def _fits(self, configuration: Configuration) -> bool:
+        dimension = configuration.model.dimension if configuration.model else 0
+        estimated = store.count_agents(self._backend) * (4 * dimension + BYTES_BESIDE_VECTOR)
+        return estimated <= configuration.settings.snapshot_megabytes * MEGABYTE

@@ -1,0 +1,143 @@
+"""Queries over the extension's tables: rows to the package's own types and back."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tiny_dancer.agents.agent import Agent, AgentType, CostModel
+from tiny_dancer.agents.registry import AgentRegistry
+from tiny_dancer.pg.model import ActiveModel
+
+if TYPE_CHECKING:
+    from tiny_dancer.pg.backend import Backend, Row
+
+# Two 16-bit numbers stand before the elements in the binary form of a vector.
+VECTOR_HEADER_BYTES = 4
+
+SETTINGS = "SELECT name, value FROM tiny_dancer.settings"
+ACTIVE_MODEL = """
+SELECT id, name, provider, dimension, checksum FROM tiny_dancer.models WHERE active
+"""
+COUNT_AGENTS = "SELECT count(*) AS agents FROM tiny_dancer.agents WHERE removed_at IS NULL"
+ALIASES = "SELECT alias, capability FROM tiny_dancer.capability_aliases"
+AGENT_COLUMNS = """
+a.name, a.agent_type, a.capabilities, a.cost_per_1k_tokens, a.cost_per_1k_output_tokens,
+a.cost_per_call, a.cost_per_second, a.avg_latency_ms, a.quality_score,
+nullif(a.metadata, '{}')::text AS metadata, a.active, a.pool, a.weight, a.max_concurrent, a.tags,
+tiny_dancer.vector_bytes(e.embedding) AS embedding
+"""
+LIVING_AGENTS = f"""
+SELECT {AGENT_COLUMNS}
+FROM tiny_dancer.agents a
+LEFT JOIN tiny_dancer.agent_embeddings e ON e.agent_id = a.id AND e.model_id = $1
+WHERE a.removed_at IS NULL
+"""
+PUT_VECTOR = """
+INSERT INTO tiny_dancer.agent_embeddings (agent_id, model_id, embedding, given)
+VALUES ($1, $2, tiny_dancer.to_vector($3), $4)
+ON CONFLICT (agent_id, model_id) DO UPDATE
+SET embedding = excluded.embedding, given = excluded.given
+"""
+
+
+def setting_overrides(backend: Backend) -> dict[str, str]:
+    """Return the settings that differ from their defaults, as text."""
+    return {row["name"]: row["value"] for row in backend.rows(SETTINGS)}
+
+
+def active_model(backend: Backend) -> ActiveModel | None:
+    """Return the active embedding model, None if there is none."""
+    row = backend.row(ACTIVE_MODEL)
+    return ActiveModel(**row) if row else None
+
+
+def count_agents(backend: Backend) -> int:
+    """Return how many agents live."""
+    row = backend.row(COUNT_AGENTS)
+    return int(row["agents"]) if row else 0
+
+
+def aliases(backend: Backend) -> dict[str, str]:
+    """Return the aliases of capabilities, from key to key."""
+    return {
+        row["alias"].casefold(): row["capability"].strip().casefold()
+        for row in backend.rows(ALIASES)
+    }
+
+
+def registry(backend: Backend, model: ActiveModel | None) -> AgentRegistry:
+    """Read all living agents with their vectors of the model."""
+    rows = backend.rows(LIVING_AGENTS, ("bigint",), model.id if model else None)
+    return AgentRegistry(
+        [agent_from_row(row) for row in rows],
+        dimension=model.dimension if model else None,
+        aliases=aliases(backend),
+    )
+
+
+def put_agent_vector(
+    backend: Backend,
+    agent_id: int,
+    model: ActiveModel,
+    vector: NDArray[np.float32],
+    *,
+    given: bool,
+) -> None:
+    """Store the vector of what an agent can do.
+
+    Args:
+        backend: of this process.
+        agent_id: whose it is.
+        model: which model made it, or whose vectors it can be compared with.
+        vector: float32 unit vector, shape [dimension].
+        given: whether the caller gave it.
+    """
+    backend.rows(
+        PUT_VECTOR,
+        ("bigint", "bigint", "real[]", "boolean"),
+        agent_id,
+        model.id,
+        vector.tolist(),
+        given,
+    )
+
+
+def agent_from_row(row: Row) -> Agent:
+    """Return the agent of a row of AGENT_COLUMNS."""
+    return Agent(
+        name=row["name"],
+        agent_type=AgentType(row["agent_type"]),
+        capabilities=tuple(row["capabilities"]),
+        cost=CostModel(
+            row["cost_per_1k_tokens"],
+            row["cost_per_1k_output_tokens"],
+            row["cost_per_call"],
+            row["cost_per_second"],
+        ),
+        avg_latency_ms=row["avg_latency_ms"],
+        quality_score=row["quality_score"],
+        metadata=json.loads(row["metadata"]) if row["metadata"] else {},
+        active=row["active"],
+        pool=row["pool"],
+        weight=row["weight"],
+        max_concurrent=row["max_concurrent"],
+        tags=tuple(row["tags"]),
+        embedding=vector_from_bytes(row["embedding"]),
+    )
+
+
+def vector_from_bytes(sent: bytes | None) -> NDArray[np.float32] | None:
+    """Return the elements of a vector in binary form, native byte order."""
+    if sent is None:
+        return None
+    return np.frombuffer(sent, ">f4", offset=VECTOR_HEADER_BYTES).astype(np.float32)
+
+
+def vector_text(vector: NDArray[np.float32]) -> str:
+    """Return a vector as pgvector reads it; the shortest text that gives the same floats."""
+    elements: list[Any] = vector.tolist()
+    return f"[{','.join(map(repr, elements))}]"

@@ -1,0 +1,46 @@
+"""What a policy sees: the candidates of one request, and the weights of what matters."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class Candidates:
+    """The agents that passed every constraint, as arrays of m elements.
+
+    Attributes:
+        cost: estimated dollars of this request, NaN where unknown.
+        latency_ms: estimated milliseconds, NaN where unknown.
+        expected_quality: of this request, in [0, 1].
+        match: capability match in [0, 1].
+        has_floor: whether every candidate reaches a quality that the caller asked for.
+    """
+
+    cost: Floats
+    latency_ms: Floats
+    expected_quality: Floats
+    match: Floats
+    has_floor: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Weights:
+    """How much cost, latency and quality count in a balanced decision; they sum to 1.
+
+    The defaults are the plan's.
+    """
+
+    cost: float = 0.3
+    latency: float = 0.3
+    quality: float = 0.4
+
+    @classmethod
+    def dial(cls, cost_weight: float) -> Weights:
+        """Return the weights of the continuous dial from quality alone (0) to cost alone (1)."""
+        return cls(cost=cost_weight, latency=0.0, quality=1.0 - cost_weight)

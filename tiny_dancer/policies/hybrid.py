@@ -1,0 +1,35 @@
+"""Several objectives at once: a weighted sum, or quality for each dollar."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from tiny_dancer.policies.candidates import Candidates, Floats, Weights
+from tiny_dancer.policies.normalisation import LEAST_COST, LEAST_LATENCY_MS, less_is_better
+
+
+def balanced(candidates: Candidates, weights: Weights) -> Floats:
+    """Score by capability match times the weighted sum of cost, latency and expected quality."""
+    total = candidates.expected_quality * weights.quality
+    if weights.cost:
+        total += less_is_better(candidates.cost, LEAST_COST) * weights.cost
+    if weights.latency:
+        total += less_is_better(candidates.latency_ms, LEAST_LATENCY_MS) * weights.latency
+    total *= candidates.match
+    return total
+
+
+def quality_per_dollar(candidates: Candidates, weights: Weights) -> Floats:
+    """Score by expected quality times match for each dollar, the best candidate being 1.
+
+    A free agent costs a millionth of a dollar here. An unknown cost counts as the greatest of the
+    known ones.
+    """
+    dollars = np.maximum(candidates.cost, LEAST_COST)
+    unknown = np.isnan(dollars)
+    if unknown.any():
+        dollars[unknown] = LEAST_COST if unknown.all() else dollars[~unknown].max()
+    ratio = candidates.expected_quality * candidates.match
+    ratio /= dollars
+    greatest = float(ratio.max())
+    return ratio / greatest if greatest > 0.0 else ratio

@@ -1,0 +1,111 @@
+"""Sentences about a decision. Every number in them is the number that decided."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+OBJECTIVES = {
+    "cost": "low cost",
+    "latency": "low latency",
+    "quality": "high quality",
+    "balanced": "the balance of cost, latency and quality",
+    "quality_per_dollar": "quality per dollar",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """How one candidate stands in a decision.
+
+    Attributes:
+        score: what it was ranked by.
+        expected_quality: of this request, in [0, 1].
+        similarity: of its capabilities and the request, None if it has none.
+        estimated_cost: dollars, None if unknown.
+        estimated_latency_ms: milliseconds, None if unknown.
+    """
+
+    agent_name: str
+    score: float
+    expected_quality: float
+    similarity: float | None
+    estimated_cost: float | None
+    estimated_latency_ms: float | None
+
+    def as_alternative(self) -> dict[str, Any]:
+        """Return the standing as a JSON object."""
+        return {
+            "agent_name": self.agent_name,
+            "score": self.score,
+            "expected_quality": round(self.expected_quality, 6),
+            "similarity": self.similarity,
+            "estimated_cost": self.estimated_cost,
+            "estimated_latency_ms": self.estimated_latency_ms,
+        }
+
+
+def explain_choice(standings: Sequence[Standing], optimize_for: str, candidates: int) -> str:
+    """Return why the first of the standings was chosen.
+
+    Args:
+        standings: the chosen candidate and the runners-up, best first.
+        optimize_for: what was optimised.
+        candidates: how many agents passed the constraints.
+    """
+    best = standings[0]
+    facts = f"{best.agent_name} ({_facts(best)})"
+    if candidates == 1:
+        return f"{facts} is the only agent that meets the constraints."
+    claim = f"{facts} ranks first of {candidates} candidates for {OBJECTIVES[optimize_for]}"
+    if len(standings) < 2:
+        return f"{claim} with a score of {best.score:.4g}."
+    second = standings[1]
+    if second.score == best.score:
+        tie = f"{second.agent_name} has the same score of {best.score:.4g}"
+        return f"{claim}; {tie} {_tie(best, second)}."
+    return (
+        f"{claim} with a score of {best.score:.4g}, ahead of {second.agent_name} "
+        f"({_facts(second)}) with {second.score:.4g}."
+    )
+
+
+def _facts(standing: Standing) -> str:
+    return (
+        f"{dollars(standing.estimated_cost)}, {milliseconds(standing.estimated_latency_ms)}, "
+        f"expected quality {standing.expected_quality:.3f}"
+    )
+
+
+def _tie(best: Standing, second: Standing) -> str:
+    if best.estimated_cost != second.estimated_cost:
+        return f"but costs {dollars(second.estimated_cost)}"
+    if best.estimated_latency_ms != second.estimated_latency_ms:
+        return f"but takes {milliseconds(second.estimated_latency_ms)}"
+    return "and comes later in the alphabet"
+
+
+def dollars(amount: float | None) -> str:
+    """Return an amount of dollars with the digits that matter."""
+    if amount is None:
+        return "cost unknown"
+    return f"${amount:.2f}" if amount == 0.0 or amount >= 100.0 else f"${amount:.3g}"
+
+
+def milliseconds(duration: float | None) -> str:
+    """Return a duration in milliseconds."""
+    return "latency unknown" if duration is None else f"{duration:.4g} ms"
+
+
+def explain_removals(agents: int, removed: Mapping[str, int]) -> str:
+    """Return how many agents each constraint removed, in the order it was applied."""
+    if not agents:
+        return "No agent is registered."
+    steps = [f"{name} removed {count}" for name, count in removed.items() if count]
+    return f"Of {count_agents(agents)}: {', '.join(steps)}."
+
+
+def count_agents(count: int) -> str:
+    """Return the number of agents in words that agree with it."""
+    return "1 agent" if count == 1 else f"{count} agents"

@@ -1,0 +1,89 @@
+"""A request as a decision needs it: how long it is and what it means."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from tiny_dancer.errors import InvalidArgumentError
+
+CHARACTERS_PER_TOKEN = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One request.
+
+    Attributes:
+        input_tokens: estimated length, at least 1.
+        embedding: float32 unit vector, shape [dimension].
+    """
+
+    input_tokens: int
+    embedding: NDArray[np.float32]
+
+
+def estimate_tokens(text: str) -> int:
+    """Return the tokens of a text: a token for four characters, at least one."""
+    return max(1, len(text) // CHARACTERS_PER_TOKEN)
+
+
+def check_text(text: str | None, *, what: str, most: int) -> str:
+    """Return the text if there is something in it to route by.
+
+    Raises:
+        InvalidArgumentError: it is missing, blank or longer than ``most`` characters.
+    """
+    if text is None or not text or text.isspace():
+        raise InvalidArgumentError(
+            f"{what} must not be empty", hint="Give the text of what is asked."
+        )
+    if len(text) > most:
+        raise InvalidArgumentError(
+            f"{what} has {len(text)} characters",
+            detail=f"At most {most} are allowed.",
+            hint="Shorten it, or raise the setting max_request_characters.",
+        )
+    return text
+
+
+def unit_vector(values: ArrayLike, *, dimension: int | None, what: str) -> NDArray[np.float32]:
+    """Return a vector given by a caller, scaled to length 1.
+
+    Args:
+        values: shape [dimension].
+        dimension: what the active model's vectors have, None if any will do.
+        what: name of the argument, for the error.
+
+    Raises:
+        InvalidArgumentError: it is not flat, of another dimension, not finite, or all zeros.
+    """
+    try:
+        vector = np.asarray(values, dtype=np.float64)
+    except (TypeError, ValueError):
+        vector = np.full(1, np.nan)
+    if vector.ndim != 1 or vector.size == 0:
+        raise InvalidArgumentError(
+            f"{what} must be a flat array of numbers",
+            hint="Give a one-dimensional array without NULLs.",
+        )
+    if dimension is not None and vector.size != dimension:
+        raise InvalidArgumentError(
+            f"{what} has {vector.size} dimensions",
+            detail=f"The vectors of the active embedding model have {dimension}.",
+            hint="Embed with the active model, or make another model the active one.",
+        )
+    return _scaled(vector, what)
+
+
+def _scaled(vector: NDArray[np.float64], what: str) -> NDArray[np.float32]:
+    length = float(np.dot(vector, vector)) ** 0.5
+    if not (0.0 < length < float("inf")):
+        cause = "is all zeros" if length == 0.0 else "has a value that is not a finite number"
+        raise InvalidArgumentError(
+            f"{what} {cause}", hint="Give a vector of finite numbers with a direction."
+        )
+    scaled: NDArray[np.float32] = (vector / length).astype(np.float32)
+    return scaled

@@ -1,0 +1,268 @@
+"""The routing decision: from a request and the registry to one agent and the reasons.
+
+Every agent is looked at: estimate, filter, score, rank. There is no I/O here and no state but
+the registry and the settings it was made with, so the same inputs give the same decision.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tiny_dancer.agents.capabilities import capability_match
+from tiny_dancer.agents.registry import AgentRegistry
+from tiny_dancer.constraints import RoutingConstraints, constraint_masks
+from tiny_dancer.errors import NoSuitableAgentError
+from tiny_dancer.expected_quality import shaded_prior, similarities
+from tiny_dancer.policies import POLICIES, Candidates, Weights
+from tiny_dancer.reasoning import Standing, explain_choice, explain_removals
+from tiny_dancer.request import Request
+from tiny_dancer.settings import Settings
+
+Floats = NDArray[np.float64]
+Positions = NDArray[np.intp]
+
+# Finer differences of scores are noise of floating point; they tie.
+SCORE_DECIMALS = 9
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """What is expected of every agent for one request, as arrays over the registry.
+
+    Attributes:
+        similarity: cosine of capabilities and request in [-1, 1]; the reference value where an
+            agent has no embedding.
+        match: the same in [0, 1].
+        cost: dollars, NaN where unknown.
+        expected_quality: in [0, 1].
+    """
+
+    similarity: Floats
+    match: Floats
+    cost: Floats
+    expected_quality: Floats
+
+
+@dataclass(frozen=True, slots=True)
+class RoutingDecision:
+    """The chosen agent and why.
+
+    Attributes:
+        agent_name: the chosen agent.
+        confidence: probability that the agent's outcome is a success.
+        estimated_cost: dollars, None if unknown.
+        estimated_latency_ms: milliseconds, None if unknown.
+        expected_quality: of this request, in [0, 1].
+        similarity: of its capabilities and the request, None if it has none.
+        reasoning: a sentence that is true of the numbers it names.
+        alternatives: the runners-up, best first.
+        routed_by: which part of the router decided.
+        confidence_basis: what the confidence rests on.
+    """
+
+    agent_name: str
+    confidence: float
+    estimated_cost: float | None
+    estimated_latency_ms: float | None
+    expected_quality: float
+    similarity: float | None
+    reasoning: str
+    alternatives: list[dict[str, Any]]
+    routed_by: str = "score"
+    confidence_basis: str = "prior"
+
+
+class Router:
+    """Routes requests over one state of the registry.
+
+    Args:
+        registry: the agents.
+        settings: see Settings.
+    """
+
+    def __init__(self, registry: AgentRegistry, settings: Settings | None = None) -> None:
+        self.registry = registry
+        self.settings = settings or Settings()
+        self.weights = self.settings.weights
+
+    def route(
+        self,
+        request: Request,
+        constraints: RoutingConstraints,
+        optimize_for: str = "balanced",
+        weights: Weights | None = None,
+    ) -> RoutingDecision:
+        """Return the best agent for the request.
+
+        Args:
+            request: its length and its embedding.
+            constraints: checked demands.
+            optimize_for: a key of POLICIES.
+            weights: of a balanced decision; by default those of the settings.
+
+        Raises:
+            NoSuitableAgentError: constraints removed every agent; DETAIL counts by which.
+        """
+        estimate = self.estimate(request)
+        candidates = self.candidates(estimate, request, constraints)
+        scores = self.score(estimate, candidates, constraints, optimize_for, weights)
+        ranking = self.rank(estimate, candidates, scores, self.settings.alternatives + 1)
+        return self._decision(estimate, candidates, scores, ranking, optimize_for, request)
+
+    def estimate(self, request: Request) -> Estimate:
+        """Return what is expected of every agent for the request."""
+        registry = self.registry
+        similarity, reference = self._similarity(request.embedding)
+        quality = shaded_prior(
+            registry.prior_log_odds, similarity, reference, self.settings.similarity_weight
+        )
+        return Estimate(similarity, capability_match(similarity), self.cost(request), quality)
+
+    def cost(self, request: Request) -> Floats:
+        """Return the estimated dollars of the request for every agent, NaN where unknown."""
+        registry = self.registry
+        cost: Floats = registry.output_price * float(self.settings.expected_output_tokens)
+        cost += registry.input_price * float(request.input_tokens)
+        cost += registry.fixed_price
+        if not registry.all_priced:
+            cost[~registry.priced] = np.nan
+        return cost
+
+    def _similarity(self, embedding: NDArray[np.float32]) -> tuple[Floats, float]:
+        registry = self.registry
+        similarity = similarities(registry.embeddings, embedding)
+        counted = registry.reference_positions
+        reference = float(similarity[counted].mean()) if len(counted) else 0.0
+        if not registry.all_embedded:
+            similarity[~registry.embedded] = reference
+        return similarity, reference
+
+    def candidates(
+        self, estimate: Estimate, request: Request, constraints: RoutingConstraints
+    ) -> Positions:
+        """Return the positions of the agents that pass every constraint.
+
+        Raises:
+            NoSuitableAgentError: there is none.
+        """
+        kept = self.registry.available
+        for _, passes in self.masks(estimate, request, constraints):
+            if passes is not kept:
+                kept = kept & passes
+        positions: Positions = np.flatnonzero(kept)
+        if not len(positions):
+            raise self._no_suitable_agent(estimate, request, constraints)
+        return positions
+
+    def masks(
+        self, estimate: Estimate, request: Request, constraints: RoutingConstraints
+    ) -> Iterator[tuple[str, NDArray[np.bool_]]]:
+        """Yield each constraint that is set with the agents that pass it."""
+        return constraint_masks(
+            constraints,
+            self.registry,
+            tokens=request.input_tokens + self.settings.expected_output_tokens,
+            cost=estimate.cost,
+            expected_quality=estimate.expected_quality,
+        )
+
+    def _no_suitable_agent(
+        self, estimate: Estimate, request: Request, constraints: RoutingConstraints
+    ) -> NoSuitableAgentError:
+        kept = np.ones(len(self.registry), dtype=bool)
+        removed: dict[str, int] = {}
+        for name, passes in self.masks(estimate, request, constraints):
+            removed[name] = int((kept & ~passes).sum())
+            kept &= passes
+        return NoSuitableAgentError(
+            "no agent fits the request",
+            detail=explain_removals(len(self.registry), removed),
+            hint="Loosen a constraint or register an agent; ruvector_explain_route shows each one.",
+        )
+
+    def score(
+        self,
+        estimate: Estimate,
+        positions: Positions,
+        constraints: RoutingConstraints,
+        optimize_for: str,
+        weights: Weights | None = None,
+    ) -> Floats:
+        """Return the scores of the candidates at ``positions``, higher is better."""
+        everyone = len(positions) == len(self.registry)
+        pick: Any = slice(None) if everyone else positions
+        candidates = Candidates(
+            cost=estimate.cost[pick],
+            latency_ms=self.registry.latency_ms[pick],
+            expected_quality=estimate.expected_quality[pick],
+            match=estimate.match[pick],
+            has_floor=constraints.quality_floor is not None,
+        )
+        scores = POLICIES[optimize_for](candidates, weights or self.weights)
+        return np.round(scores, SCORE_DECIMALS)
+
+    def rank(
+        self, estimate: Estimate, positions: Positions, scores: Floats, most: int
+    ) -> Positions:
+        """Return indices into ``positions``, best first, at most ``most`` of them.
+
+        Ties in the score are broken by cost, then latency, then name; unknown comes last.
+        """
+        chosen: Positions = np.arange(len(positions))
+        if len(positions) > 4 * most:
+            threshold = np.partition(scores, -most)[-most]
+            chosen = np.flatnonzero(scores >= threshold)
+        where = positions[chosen]
+        # lexsort is stable and positions are ordered by name.
+        order = np.lexsort((self.registry.latency_ms[where], estimate.cost[where], -scores[chosen]))
+        ranked: Positions = chosen[order[:most]]
+        return ranked
+
+    def _decision(
+        self,
+        estimate: Estimate,
+        positions: Positions,
+        scores: Floats,
+        ranking: Positions,
+        optimize_for: str,
+        request: Request,
+    ) -> RoutingDecision:
+        standings = [self._standing(estimate, int(positions[i]), float(scores[i])) for i in ranking]
+        best = standings[0]
+        return RoutingDecision(
+            agent_name=best.agent_name,
+            confidence=best.expected_quality,
+            estimated_cost=best.estimated_cost,
+            estimated_latency_ms=best.estimated_latency_ms,
+            expected_quality=best.expected_quality,
+            similarity=best.similarity,
+            reasoning=explain_choice(standings, optimize_for, len(positions)),
+            alternatives=[standing.as_alternative() for standing in standings[1:]],
+        )
+
+    def _standing(self, estimate: Estimate, position: int, score: float) -> Standing:
+        return Standing(
+            agent_name=self.registry.names[position],
+            score=score,
+            expected_quality=float(estimate.expected_quality[position]),
+            similarity=self._known_similarity(estimate, position),
+            estimated_cost=number(estimate.cost[position]),
+            estimated_latency_ms=number(self.registry.latency_ms[position]),
+        )
+
+    def _known_similarity(self, estimate: Estimate, position: int) -> float | None:
+        if not self.registry.embedded[position]:
+            return None
+        return float(estimate.similarity[position])
+
+
+def number(value: np.float64) -> float | None:
+    """Return a builtin float, None for NaN."""
+    # A comparison with itself is several times faster than np.isnan on a scalar.
+    plain = float(value)
+    return plain if plain == plain else None

@@ -1,0 +1,103 @@
+"""Settings: what an administrator can change about decisions, with defaults and bounds."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from tiny_dancer.errors import InvalidArgumentError, UnknownObjectError
+from tiny_dancer.policies.candidates import Weights
+
+
+def _setting(default: Any, least: float, most: float, meaning: str) -> Any:
+    bounds = {"least": least, "most": most, "meaning": meaning}
+    return dataclasses.field(default=default, metadata=bounds)
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Every setting at its effective value. A database stores only what differs from these."""
+
+    expected_output_tokens: int = _setting(
+        256, 0, 1_000_000, "output tokens expected of a request, for cost estimates"
+    )
+    similarity_weight: float = _setting(
+        6.0, 0.0, 100.0, "how far capability similarity moves the prior quality, in log-odds"
+    )
+    weight_cost: float = _setting(0.3, 0.0, 1.0, "weight of cost in a balanced decision")
+    weight_latency: float = _setting(0.3, 0.0, 1.0, "weight of latency in a balanced decision")
+    weight_quality: float = _setting(0.4, 0.0, 1.0, "weight of quality in a balanced decision")
+    alternatives: int = _setting(3, 0, 100, "how many runners-up a decision names")
+    max_request_characters: int = _setting(
+        1_000_000, 1, 100_000_000, "longest request accepted, in characters"
+    )
+    max_windows: int = _setting(
+        4, 1, 64, "text longer than the model's window is the mean of up to this many windows"
+    )
+    snapshot_megabytes: float = _setting(
+        32.0, 0.0, 4096.0, "most memory that a backend spends on a copy of the registry"
+    )
+    exact_search_limit: int = _setting(
+        20_000, 0, 10_000_000, "above this many agents a capability search uses the HNSW index"
+    )
+
+    @property
+    def weights(self) -> Weights:
+        """The balanced weights, scaled to sum to 1.
+
+        Raises:
+            InvalidArgumentError: all three are 0.
+        """
+        total = self.weight_cost + self.weight_latency + self.weight_quality
+        if total <= 0.0:
+            raise InvalidArgumentError(
+                "the weights of a balanced decision are all 0",
+                hint="Raise one of weight_cost, weight_latency and weight_quality.",
+            )
+        return Weights(
+            self.weight_cost / total, self.weight_latency / total, self.weight_quality / total
+        )
+
+    @classmethod
+    def with_overrides(cls, overrides: Mapping[str, str]) -> Settings:
+        """Return the settings with some of them replaced by values given as text.
+
+        Raises:
+            UnknownObjectError: there is no such setting.
+            InvalidArgumentError: the value is not a number or out of bounds.
+        """
+        values: dict[str, Any] = {n: read_setting(n, text) for n, text in overrides.items()}
+        return cls(**values)
+
+
+FIELDS = {field.name: field for field in dataclasses.fields(Settings)}
+
+
+def read_setting(name: str, text: str) -> float | int:
+    """Return the value of a setting from its text.
+
+    Raises:
+        UnknownObjectError: there is no such setting; the hint lists them.
+        InvalidArgumentError: the value is not a number of its type, or out of bounds.
+    """
+    if name not in FIELDS:
+        raise UnknownObjectError(
+            f"unknown setting {name!r}", hint=f"The settings are: {', '.join(FIELDS)}."
+        )
+    field = FIELDS[name]
+    is_whole = isinstance(field.default, int)
+    least, most = field.metadata["least"], field.metadata["most"]
+    try:
+        value = int(text) if is_whole else float(text)
+    except (TypeError, ValueError):
+        value = math.nan
+    if not (least <= value <= most):
+        kind = "a whole number" if is_whole else "a number"
+        raise InvalidArgumentError(
+            f"setting {name} can not be {str(text)[:80]!r}",
+            hint=f"Give {kind} from {least:g} to {most:g}; the default is {field.default}.",
+        )
+    return value
