@@ -8,8 +8,8 @@ SET search_path = pg_catalog, pg_temp
 AS $$
 import ctypes, os, sys
 sys.path.insert(0, os.path.join(os.fsdecode((ctypes.c_char * 1024).in_dll(ctypes.CDLL(None), 'pkglib_path').value), 'tiny_dancer', '@VERSION@'))
-import tiny_dancer.pg.extension as extension
-return GD.setdefault('tiny_dancer/@VERSION@', extension.start(plpy, '@VERSION@')) is not None
+import tiny_dancer.pg.boot as boot
+return GD.setdefault('tiny_dancer/@VERSION@', boot.start(plpy, '@VERSION@')) is not None
 $$;
 COMMENT ON FUNCTION tiny_dancer.load_library() IS 'internal: loads the library of this version into the backend; see tiny_dancer.boot()';
 

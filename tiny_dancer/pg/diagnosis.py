@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -52,6 +51,8 @@ def _server(backend: Backend) -> Iterator[Finding]:
 
 
 def _packages(backend: Backend) -> Iterator[Finding]:
+    import importlib.metadata  # slow to import, and nothing else needs it
+
     for package in PACKAGES:
         try:
             distribution = importlib.metadata.distribution(package)

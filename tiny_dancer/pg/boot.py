@@ -1,0 +1,15 @@
+"""The first thing a backend imports: it sees to it that NumPy starts no threads."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+
+from tiny_dancer.embedding.native_libraries import quiet_native_load
+
+
+def start(plpy: Any, version: str) -> SimpleNamespace:
+    """Import the library and return its entry points; see ``extension.start``."""
+    with quiet_native_load():
+        from tiny_dancer.pg import extension
+    return extension.start(plpy, version)
