@@ -1,0 +1,69 @@
+-- The ledger of what agents did and cost. Append-only for those who use the router: they may insert the columns
+-- granted to them (never the id or the time) and change or delete nothing.
+-- No foreign keys: checking one would lock the agent's row for every outcome, and every session that records
+-- for one agent would queue at it. Rows of agents are never deleted.
+
+CREATE SEQUENCE tiny_dancer.usage_ids AS bigint;
+COMMENT ON SEQUENCE tiny_dancer.usage_ids IS 'ids of rows of tiny_dancer.usage';
+REVOKE ALL ON SEQUENCE tiny_dancer.usage_ids FROM PUBLIC;
+
+CREATE TABLE tiny_dancer.usage (
+    id bigint NOT NULL DEFAULT pg_catalog.nextval('tiny_dancer.usage_ids'),
+    recorded_at timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp(),
+    agent_id bigint NOT NULL,
+    cost float8 NOT NULL CHECK (cost >= 0 AND cost < 'Infinity'),
+    success boolean NOT NULL,
+    latency_ms float8 CHECK (latency_ms >= 0 AND latency_ms < 'Infinity'),
+    quality float8 CHECK (quality BETWEEN 0 AND 1),
+    input_tokens integer CHECK (input_tokens >= 0),
+    output_tokens integer CHECK (output_tokens >= 0),
+    tags text[] NOT NULL DEFAULT '{}' CHECK (pg_catalog.cardinality(tags) <= 100),
+    decision_id uuid,
+    route_name text,
+    reservation_id uuid,
+    request text
+) PARTITION BY RANGE (recorded_at);
+COMMENT ON TABLE tiny_dancer.usage IS 'what agents did and cost, one row for each recorded outcome';
+COMMENT ON COLUMN tiny_dancer.usage.cost IS 'dollars';
+COMMENT ON COLUMN tiny_dancer.usage.quality IS 'in [0,1]; what comes later is in tiny_dancer.feedback';
+COMMENT ON COLUMN tiny_dancer.usage.reservation_id IS 'the reservation of a budget that this outcome settles';
+COMMENT ON COLUMN tiny_dancer.usage.request IS 'NULL unless the setting store_request_text is on';
+REVOKE ALL ON tiny_dancer.usage FROM PUBLIC;
+
+CREATE TABLE tiny_dancer.usage_default PARTITION OF tiny_dancer.usage DEFAULT;
+CREATE INDEX usage_default_id ON tiny_dancer.usage_default (id);
+CREATE INDEX usage_default_time ON tiny_dancer.usage_default (recorded_at);
+CREATE INDEX usage_default_agent ON tiny_dancer.usage_default (agent_id, recorded_at);
+CREATE INDEX usage_default_decision ON tiny_dancer.usage_default (decision_id) WHERE decision_id IS NOT NULL;
+COMMENT ON TABLE tiny_dancer.usage_default IS 'outcomes of times that have no partition of their own';
+REVOKE ALL ON tiny_dancer.usage_default FROM PUBLIC;
+
+-- Clients retry. A key is remembered in a small table of its own, so that the ledger needs no unique index.
+CREATE TABLE tiny_dancer.usage_keys (
+    key text PRIMARY KEY CHECK (pg_catalog.length(key) BETWEEN 1 AND 200),
+    usage_id bigint NOT NULL,
+    recorded_at timestamptz NOT NULL DEFAULT pg_catalog.now()
+);
+COMMENT ON TABLE tiny_dancer.usage_keys IS 'idempotency keys of recorded outcomes';
+REVOKE ALL ON tiny_dancer.usage_keys FROM PUBLIC;
+
+-- Quality that arrives later. The newest row of an outcome counts.
+CREATE TABLE tiny_dancer.feedback (
+    id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    usage_id bigint,
+    decision_id uuid,
+    quality float8 NOT NULL CHECK (quality BETWEEN 0 AND 1),
+    given_at timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp(),
+    CHECK ((decision_id IS NULL) <> (usage_id IS NULL))
+);
+CREATE INDEX feedback_usage ON tiny_dancer.feedback (usage_id) WHERE usage_id IS NOT NULL;
+CREATE INDEX feedback_decision ON tiny_dancer.feedback (decision_id) WHERE decision_id IS NOT NULL;
+COMMENT ON TABLE tiny_dancer.feedback IS 'quality of outcomes that was given after they were recorded';
+REVOKE ALL ON tiny_dancer.feedback FROM PUBLIC;
+
+SELECT pg_catalog.pg_extension_config_dump('tiny_dancer.usage', '');
+SELECT pg_catalog.pg_extension_config_dump('tiny_dancer.usage_default', '');
+SELECT pg_catalog.pg_extension_config_dump('tiny_dancer.usage_ids', '');
+SELECT pg_catalog.pg_extension_config_dump('tiny_dancer.usage_keys', '');
+SELECT pg_catalog.pg_extension_config_dump('tiny_dancer.feedback', '');
+SELECT pg_catalog.pg_extension_config_dump('tiny_dancer.feedback_id_seq', '');
