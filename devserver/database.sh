@@ -3,8 +3,6 @@
 # extension's SQL changed, set up again when only the library or a model did.
 . "$(dirname -- "${BASH_SOURCE[0]}")/checkout.sh"
 . "$DEVSERVER/progress.sh"
-. "$DEVSERVER/server-user.sh"
-. "$DEVSERVER/socket-folder.sh"
 
 pg_config=$SERVER$(cat "$SERVER/tiny_dancer.origin")
 url=$("$DEVSERVER/url.sh")
@@ -49,7 +47,8 @@ if [[ $have != *"SQL $sql,"* ]]; then
         say "The extension's SQL changed: the database $DATABASE (demo data only) is made anew."
     fi
     say "==> Creating the database $DATABASE with the extension"
-    psql_in postgres -c "DROP DATABASE IF EXISTS $DATABASE WITH (FORCE)" -c "CREATE DATABASE $DATABASE"
+    psql_in postgres -c 'SET client_min_messages = warning' \
+        -c "DROP DATABASE IF EXISTS $DATABASE WITH (FORCE)" -c "CREATE DATABASE $DATABASE"
     psql_in "$DATABASE" -c 'CREATE EXTENSION tiny_dancer CASCADE'
 else
     say "The library changed: connections made from now on use the new one."

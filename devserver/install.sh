@@ -26,6 +26,16 @@ done
 "$python" -c 'import venv, ensurepip' 2>/dev/null ||
     fail "$python cannot make virtual environments" "On Debian: apt-get install python3-venv"
 
+# What root makes in somebody's checkout stays theirs to change.
+hand_back() {
+    local owner
+    owner=$(stat -c %u -- "$ROOT")
+    if [ "$(id -u)" -eq 0 ] && [ "$owner" -ne 0 ]; then
+        chown -hR --from=0 "$owner" "$STATE" "$ROOT/tiny_dancer.egg-info" 2>/dev/null || true
+    fi
+}
+trap hand_back EXIT
+
 mkdir -p -- "$LOGS" "$STATE/build"
 . "$DEVSERVER/lock.sh"
 "$DEVSERVER/venv.sh" "$python"
@@ -34,11 +44,6 @@ say "==> Installing tiny_dancer $VERSION for $("$pg_config" --version), Python o
 "$DEVSERVER/install-library.sh" "$pg_config" "$python" "$destdir"
 "$DEVSERVER/install-models.sh" "$pg_config" "$destdir"
 "$DEVSERVER/install-sql.sh" "$pg_config" "$destdir"
-# What root made in somebody's checkout stays theirs to change.
-owner=$(stat -c %u -- "$ROOT")
-if [ "$(id -u)" -eq 0 ] && [ "$owner" -ne 0 ]; then
-    chown -hR --from=0 "$owner" "$STATE" "$ROOT"/*.egg-info
-fi
 say "    $destdir$sharedir/extension"
 say "    $destdir$pkglibdir/tiny_dancer/$VERSION"
 if ! new_enough "$(pgvector_version "$pg_config")"; then

@@ -2,8 +2,6 @@
 # pg_regress over tests/regress, against the throw-away server.
 . "$(dirname -- "${BASH_SOURCE[0]}")/checkout.sh"
 . "$DEVSERVER/progress.sh"
-. "$DEVSERVER/server-user.sh"
-. "$DEVSERVER/socket-folder.sh"
 
 "$DEVSERVER/url.sh" >/dev/null
 pg_config=$SERVER$(cat "$SERVER/tiny_dancer.origin")
@@ -20,7 +18,7 @@ done
 mkdir -p -- "$results"
 say "==> pg_regress: ${names[*]}"
 if ! "$pg_regress" --bindir="$("$pg_config" --bindir)" --inputdir="$ROOT/tests/regress" \
-    --outputdir="$results" --host="$(socket_folder)" --port="$PORT" --user="$(id -un)" \
+    --outputdir="$results" --host="$SOCKETS" --port="$PORT" --user="$(id -un)" \
     --dbname=tiny_dancer_regress "${names[@]}"; then
     [ ! -s "$results/regression.diffs" ] || cat "$results/regression.diffs"
     fail "pg_regress found differences"

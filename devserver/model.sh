@@ -4,10 +4,6 @@
 . "$DEVSERVER/progress.sh"
 
 [ ! -d "$MODELS/$DEFAULT_MODEL" ] || exit 0
-if [ ! -e "$ROOT/tiny_dancer/cli/__main__.py" ]; then
-    say "    warning: this checkout has no model import yet; going on without the model"
-    exit 0
-fi
 rm -rf -- "$MODELS.partial"
 mkdir -p -- "$MODELS.partial" "$MODELS"
 step "Fetching and converting the embedding model $DEFAULT_MODEL" \

@@ -48,8 +48,8 @@ progress_ticker() {
     local parent=$$
     [ ! -t 2 ] || every=1
     while sleep "$every" && kill -0 "$parent" 2>/dev/null; do
-        last=$(tail -c 400 "$log" 2>/dev/null | tr '\r' '\n' | tr -cd '[:print:]\n' |
-            sed '/^ *$/d' | tail -n 1 | cut -c 1-90)
+        last=$(tail -n 5 "$log" 2>/dev/null | tr '\r' '\n' | tr -cd '[:print:]\n' |
+            sed '/^ *$/d' | tail -n 1 | cut -c 1-70) || true
         if [ -t 2 ]; then
             printf '\r\033[K    %3d s  %s' "$((SECONDS - began))" "$last" >&2
         else

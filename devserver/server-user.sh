@@ -4,6 +4,8 @@
 server_user() {
     if [ "$(id -u)" -ne 0 ]; then
         id -un
+    elif [ -d "$CLUSTER" ]; then
+        stat -c %U -- "$CLUSTER"
     elif id -u postgres >/dev/null 2>&1; then
         printf 'postgres\n'
     else

@@ -3,7 +3,6 @@
 . "$(dirname -- "${BASH_SOURCE[0]}")/checkout.sh"
 . "$DEVSERVER/progress.sh"
 . "$DEVSERVER/server-user.sh"
-. "$DEVSERVER/socket-folder.sh"
 . "$DEVSERVER/cluster-pid.sh"
 
 bindir=$("$SERVER$(cat "$SERVER/tiny_dancer.origin")" --bindir)
@@ -23,10 +22,17 @@ make_cluster() {
     mv -- "$fresh" "$CLUSTER"
 }
 
+# Whoever may enter this folder may connect: the server's user and root.
+make_socket_folder() {
+    mkdir -p -- "$SOCKETS"
+    chmod 700 -- "$SOCKETS"
+    [ "$(id -u)" -ne 0 ] || chown -- "$(server_user):" "$SOCKETS"
+}
+
 write_settings() {
     {
         cat "$DEVSERVER/postgresql.conf"
-        printf "port = %s\nunix_socket_directories = '%s'\n" "$PORT" "$(socket_folder)"
+        printf "port = %s\nunix_socket_directories = '%s'\n" "$PORT" "$SOCKETS"
     } >"$CLUSTER/tiny_dancer.conf"
 }
 

@@ -12,6 +12,11 @@ if [ "$STATE" != "$(readlink -f -- "$STATE_LINK")" ]; then
     exec "$0"
 fi
 . "$DEVSERVER/lock.sh"
+# The server that was copied before stays the one, until another is asked for.
+if [ -z "${PG_CONFIG:-}" ] && [ -x "$(cat "$SERVER/tiny_dancer.origin" 2>/dev/null)" ]; then
+    PG_CONFIG=$(cat "$SERVER/tiny_dancer.origin")
+    export PG_CONFIG
+fi
 "$DEVSERVER/system-packages.sh"
 pg_config=$("$DEVSERVER/choose-server.sh")
 python=$("$DEVSERVER/server-python.sh" "$pg_config")

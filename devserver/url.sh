@@ -2,8 +2,6 @@
 # Print the connection URL of the throw-away server, and nothing else. Starts nothing.
 . "$(dirname -- "${BASH_SOURCE[0]}")/checkout.sh"
 . "$DEVSERVER/progress.sh"
-. "$DEVSERVER/server-user.sh"
-. "$DEVSERVER/socket-folder.sh"
 . "$DEVSERVER/cluster-pid.sh"
 
 percent_encode() {
@@ -19,4 +17,4 @@ percent_encode() {
 
 cluster_ready || fail "the throw-away server is not running" "Start it with: make up"
 printf 'postgresql://%s@/%s?host=%s&port=%s\n' "$(percent_encode "$(id -un)")" "$DATABASE" \
-    "$(percent_encode "$(socket_folder)")" "$PORT"
+    "$(percent_encode "$SOCKETS")" "$PORT"
