@@ -32,7 +32,7 @@ class OnnxProvider:
     """Embeds text with a graph that takes the tokens of one text and returns one vector.
 
     Args:
-        folder: the model; needs ``model.onnx``, ``model.onnx.data`` and ``tokenizer.json``.
+        folder: the model, with its ``model.onnx`` and ``tokenizer.json``.
         max_windows: how many windows of a text longer than the model's are embedded.
 
     Raises:
@@ -123,7 +123,6 @@ def _load_session(folder: ModelFolder) -> InferenceSession:
         import onnxruntime
     except ImportError as error:
         raise _missing_package("onnxruntime") from error
-    folder.file(WEIGHTS_FILE)
     try:
         return onnxruntime.InferenceSession(
             str(folder.file(GRAPH_FILE)),
