@@ -14,6 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tiny_dancer.agents.capabilities import capability_match
+from tiny_dancer.agents.live_state import LiveState
+from tiny_dancer.agents.performance import AgentPerformance
 from tiny_dancer.agents.registry import AgentRegistry
 from tiny_dancer.constraints import RoutingConstraints, constraint_masks
 from tiny_dancer.errors import NoSuitableAgentError
@@ -61,6 +63,9 @@ class RoutingDecision:
         similarity: of its capabilities and the request, None if it has none.
         reasoning: a sentence that is true of the numbers it names.
         alternatives: the runners-up, best first.
+        position: of the chosen agent in the registry.
+        candidates: positions of the agents that passed every constraint.
+        estimate: what was expected of every agent.
         routed_by: which part of the router decided.
         confidence_basis: what the confidence rests on.
     """
@@ -73,8 +78,11 @@ class RoutingDecision:
     similarity: float | None
     reasoning: str
     alternatives: list[dict[str, Any]]
+    position: int
+    candidates: Positions
+    estimate: Estimate
+    confidence_basis: str
     routed_by: str = "score"
-    confidence_basis: str = "prior"
 
 
 class Router:
@@ -83,12 +91,22 @@ class Router:
     Args:
         registry: the agents.
         settings: see Settings.
+        performance: what is expected of the agents; by default what was registered.
+        live: their health and budgets; by default all are healthy and without a budget.
     """
 
-    def __init__(self, registry: AgentRegistry, settings: Settings | None = None) -> None:
+    def __init__(
+        self,
+        registry: AgentRegistry,
+        settings: Settings | None = None,
+        performance: AgentPerformance | None = None,
+        live: LiveState | None = None,
+    ) -> None:
         self.registry = registry
         self.settings = settings or Settings()
         self.weights = self.settings.weights
+        self.performance = performance or AgentPerformance(registry, self.settings)
+        self.live = live or LiveState.idle(len(registry))
 
     def route(
         self,
@@ -116,21 +134,21 @@ class Router:
 
     def estimate(self, request: Request) -> Estimate:
         """Return what is expected of every agent for the request."""
-        registry = self.registry
         similarity, reference = self._similarity(request.embedding)
         quality = shaded_prior(
-            registry.prior_log_odds, similarity, reference, self.settings.similarity_weight
+            self.performance.log_odds, similarity, reference, self.settings.similarity_weight
         )
-        return Estimate(similarity, capability_match(similarity), self.cost(request), quality)
+        return Estimate(
+            similarity, capability_match(similarity), self.cost(request.input_tokens), quality
+        )
 
-    def cost(self, request: Request) -> Floats:
-        """Return the estimated dollars of the request for every agent, NaN where unknown."""
-        registry = self.registry
-        cost: Floats = registry.output_price * float(self.settings.expected_output_tokens)
-        cost += registry.input_price * float(request.input_tokens)
-        cost += registry.fixed_price
-        if not registry.all_priced:
-            cost[~registry.priced] = np.nan
+    def cost(self, input_tokens: int) -> Floats:
+        """Return the estimated dollars of a request for every agent, NaN where unknown."""
+        performance = self.performance
+        cost: Floats = self.registry.input_price * float(input_tokens)
+        cost += performance.constant_cost
+        if not performance.all_priced:
+            cost[~performance.priced] = np.nan
         return cost
 
     def _similarity(self, embedding: NDArray[np.float32]) -> tuple[Floats, float]:
@@ -166,7 +184,9 @@ class Router:
         return constraint_masks(
             constraints,
             self.registry,
-            tokens=request.input_tokens + self.settings.expected_output_tokens,
+            self.performance,
+            self.live,
+            input_tokens=request.input_tokens,
             cost=estimate.cost,
             expected_quality=estimate.expected_quality,
         )
@@ -198,7 +218,7 @@ class Router:
         pick: Any = slice(None) if everyone else positions
         candidates = Candidates(
             cost=estimate.cost[pick],
-            latency_ms=self.registry.latency_ms[pick],
+            latency_ms=self.performance.latency_ms[pick],
             expected_quality=estimate.expected_quality[pick],
             match=estimate.match[pick],
             has_floor=constraints.quality_floor is not None,
@@ -219,7 +239,9 @@ class Router:
             chosen = np.flatnonzero(scores >= threshold)
         where = positions[chosen]
         # lexsort is stable and positions are ordered by name.
-        order = np.lexsort((self.registry.latency_ms[where], estimate.cost[where], -scores[chosen]))
+        order = np.lexsort(
+            (self.performance.latency_ms[where], estimate.cost[where], -scores[chosen])
+        )
         ranked: Positions = chosen[order[:most]]
         return ranked
 
@@ -234,6 +256,7 @@ class Router:
     ) -> RoutingDecision:
         standings = [self._standing(estimate, int(positions[i]), float(scores[i])) for i in ranking]
         best = standings[0]
+        chosen = int(positions[ranking[0]])
         return RoutingDecision(
             agent_name=best.agent_name,
             confidence=best.expected_quality,
@@ -243,7 +266,15 @@ class Router:
             similarity=best.similarity,
             reasoning=explain_choice(standings, optimize_for, len(positions)),
             alternatives=[standing.as_alternative() for standing in standings[1:]],
+            position=chosen,
+            candidates=positions,
+            estimate=estimate,
+            confidence_basis=self._confidence_basis(chosen),
         )
+
+    def _confidence_basis(self, position: int) -> str:
+        observed = int(self.performance.requests[position])
+        return f"prior and {observed} outcomes" if observed else "prior"
 
     def _standing(self, estimate: Estimate, position: int, score: float) -> Standing:
         return Standing(
@@ -252,7 +283,7 @@ class Router:
             expected_quality=float(estimate.expected_quality[position]),
             similarity=self._known_similarity(estimate, position),
             estimated_cost=number(estimate.cost[position]),
-            estimated_latency_ms=number(self.registry.latency_ms[position]),
+            estimated_latency_ms=number(self.performance.latency_ms[position]),
         )
 
     def _known_similarity(self, estimate: Estimate, position: int) -> float | None:

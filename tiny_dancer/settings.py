@@ -27,6 +27,9 @@ class Settings:
     similarity_weight: float = _setting(
         6.0, 0.0, 100.0, "how far capability similarity moves the prior quality, in log-odds"
     )
+    prior_strength: float = _setting(
+        20.0, 0.001, 1_000_000.0, "how many outcomes a registered quality or latency counts as"
+    )
     weight_cost: float = _setting(0.3, 0.0, 1.0, "weight of cost in a balanced decision")
     weight_latency: float = _setting(0.3, 0.0, 1.0, "weight of latency in a balanced decision")
     weight_quality: float = _setting(0.4, 0.0, 1.0, "weight of quality in a balanced decision")

@@ -25,7 +25,7 @@ SELECT id, name, provider, dimension, checksum FROM tiny_dancer.models WHERE act
 COUNT_AGENTS = "SELECT count(*) AS agents FROM tiny_dancer.agents WHERE removed_at IS NULL"
 ALIASES = "SELECT alias, capability FROM tiny_dancer.capability_aliases"
 AGENT_COLUMNS = """
-a.name, a.agent_type, a.capabilities, a.cost_per_1k_tokens, a.cost_per_1k_output_tokens,
+a.id, a.name, a.agent_type, a.capabilities, a.cost_per_1k_tokens, a.cost_per_1k_output_tokens,
 a.cost_per_call, a.cost_per_second, a.avg_latency_ms, a.quality_score,
 nullif(a.metadata, '{}')::text AS metadata, a.active, a.pool, a.weight, a.max_concurrent, a.tags,
 tiny_dancer.vector_bytes(e.embedding) AS embedding
@@ -127,6 +127,7 @@ def agent_from_row(row: Row) -> Agent:
         max_concurrent=row["max_concurrent"],
         tags=tuple(row["tags"]),
         embedding=vector_from_bytes(row["embedding"]),
+        id=row["id"],
     )
 
 
