@@ -67,6 +67,7 @@ class RoutingDecision:
         candidates: positions of the agents that passed every constraint.
         estimate: what was expected of every agent.
         routed_by: which part of the router decided.
+        route_name: of the semantic route that decided, None where none did.
         confidence_basis: what the confidence rests on.
     """
 
@@ -83,6 +84,7 @@ class RoutingDecision:
     estimate: Estimate
     confidence_basis: str
     routed_by: str = "score"
+    route_name: str | None = None
 
 
 class Router:
