@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Any
 
 OBJECTIVES = {
@@ -79,10 +80,12 @@ def _facts(standing: Standing) -> str:
 
 
 def _tie(best: Standing, second: Standing) -> str:
-    if best.estimated_cost != second.estimated_cost:
-        return f"but costs {dollars(second.estimated_cost)}"
-    if best.estimated_latency_ms != second.estimated_latency_ms:
-        return f"but takes {milliseconds(second.estimated_latency_ms)}"
+    cost, latency = second.estimated_cost, second.estimated_latency_ms
+    if best.estimated_cost != cost:
+        return "but its cost is unknown" if cost is None else f"but costs {dollars(cost)}"
+    if best.estimated_latency_ms != latency:
+        unknown = latency is None
+        return "but its latency is unknown" if unknown else f"but takes {milliseconds(latency)}"
     return "and comes later in the alphabet"
 
 
@@ -90,12 +93,17 @@ def dollars(amount: float | None) -> str:
     """Return an amount of dollars with the digits that matter."""
     if amount is None:
         return "cost unknown"
-    return f"${amount:.2f}" if amount == 0.0 or amount >= 100.0 else f"${amount:.3g}"
+    if amount == 0.0 or amount >= 100.0:
+        return f"${amount:.2f}"
+    # Through Decimal, because a person does not read 5e-05 as an amount of money.
+    return f"${Decimal(f'{amount:.3g}'):f}"
 
 
 def milliseconds(duration: float | None) -> str:
     """Return a duration in milliseconds."""
-    return "latency unknown" if duration is None else f"{duration:.4g} ms"
+    if duration is None:
+        return "latency unknown"
+    return f"{duration:.0f} ms" if duration >= 1000.0 else f"{duration:.4g} ms"
 
 
 def explain_removals(agents: int, removed: Mapping[str, int]) -> str:

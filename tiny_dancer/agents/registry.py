@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tiny_dancer.agents.agent import Agent, AgentType, CostModel
-from tiny_dancer.agents.capabilities import capability_columns
+from tiny_dancer.agents.capabilities import capability_columns, resolve_aliases
 
 Floats = NDArray[np.float64]
 Booleans = NDArray[np.bool_]
@@ -63,7 +63,7 @@ class AgentRegistry:
         aliases: Mapping[str, str] | None = None,
     ) -> None:
         self.agents: tuple[Agent, ...] = tuple(sorted(agents, key=lambda agent: agent.name))
-        self.aliases: Mapping[str, str] = dict(aliases or {})
+        self.aliases: Mapping[str, str] = resolve_aliases(aliases or {})
         self.ids: list[int] = [agent.id for agent in self.agents]
         self.names: list[str] = [agent.name for agent in self.agents]
         self.position: dict[str, int] = {name: i for i, name in enumerate(self.names)}
