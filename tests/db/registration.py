@@ -13,10 +13,18 @@ FOUR_AGENTS = {
 }
 
 
+VECTORS = ("embedding", "capability_embedding")
+
+
 def call(session, function, **arguments):
     """Call a function by named arguments and return its rows."""
     named = [
-        sql.SQL("{} := {}").format(sql.Identifier(name), sql.Placeholder(name))
+        sql.SQL("{} := {}{}").format(
+            sql.Identifier(name),
+            sql.Placeholder(name),
+            # psycopg sends floats as float8[], which does not become real[] by itself.
+            sql.SQL("::real[]" if name in VECTORS else ""),
+        )
         for name in arguments
     ]
     statement = sql.SQL("SELECT * FROM {}({})").format(
