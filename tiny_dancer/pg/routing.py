@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +12,7 @@ from tiny_dancer.explanation import explain
 from tiny_dancer.pg import nearest
 from tiny_dancer.pg.recording import record_decision
 from tiny_dancer.policies import Weights, check_target
+from tiny_dancer.reasoning import standings_json
 from tiny_dancer.request import Request, check_text, estimate_tokens, unit_vector
 from tiny_dancer.router import Router
 
@@ -49,7 +49,7 @@ def route(backend: Backend, *arguments: Any) -> tuple[Any, ...]:
         decision.expected_quality,
         decision.similarity,
         decision.reasoning,
-        json.dumps(decision.alternatives),
+        standings_json(decision.alternatives),
         decision.routed_by,
         decision.confidence_basis,
         decision_id,
