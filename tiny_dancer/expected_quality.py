@@ -24,7 +24,7 @@ def similarities(embeddings: NDArray[np.float32], request: NDArray[np.float32]) 
     cosines = (embeddings @ request).astype(np.float64)
     cosines *= SCALE
     np.rint(cosines, out=cosines)
-    cosines *= 1.0 / SCALE
+    cosines /= SCALE
     return cosines
 
 

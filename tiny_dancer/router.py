@@ -227,7 +227,7 @@ class Router:
         # np.round does the same several times slower on short arrays.
         scores *= SCORE_SCALE
         np.rint(scores, out=scores)
-        scores *= 1.0 / SCORE_SCALE
+        scores /= SCORE_SCALE
         return scores
 
     def rank(
