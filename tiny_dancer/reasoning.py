@@ -101,17 +101,19 @@ def dollars(amount: float | None) -> str:
     """Return an amount of dollars with the digits that matter."""
     if amount is None:
         return "cost unknown"
-    if amount == 0.0 or amount >= 100.0:
-        return f"${amount:.2f}"
-    # Through Decimal, because a person does not read 5e-05 as an amount of money.
-    return f"${Decimal(f'{amount:.3g}'):f}"
+    return f"${amount:.2f}" if amount == 0.0 or amount >= 100.0 else f"${_digits(amount, 3)}"
 
 
 def milliseconds(duration: float | None) -> str:
     """Return a duration in milliseconds."""
     if duration is None:
         return "latency unknown"
-    return f"{duration:.0f} ms" if duration >= 1000.0 else f"{duration:.4g} ms"
+    return f"{duration:.0f} ms" if duration >= 1000.0 else f"{_digits(duration, 4)} ms"
+
+
+def _digits(value: float, most: int) -> str:
+    """Return the first digits of a number, without an exponent: 0.00005 and not 5e-05."""
+    return f"{Decimal(f'{value:.{most}g}'):f}"
 
 
 def explain_removals(agents: int, removed: Mapping[str, int]) -> str:
