@@ -36,11 +36,13 @@ def is_ours(error):
 
 
 def assert_house_style(error):
-    """Message lower-case without a full stop, detail and hint as sentences."""
+    """Message lower-case without a full stop, detail and hint as sentences.
+
+    A sentence may begin with the name of an argument and end with a command.
+    """
     message = error.diag.message_primary.removeprefix("tiny_dancer: ")
     assert not message.endswith("."), message
     assert not message[:1].isupper(), message
     assert error.diag.message_hint, f"no hint: {message}"
-    for sentence in (error.diag.message_detail, error.diag.message_hint):
-        if sentence:
-            assert sentence[0].isupper(), sentence
+    assert error.diag.message_hint[0].isupper(), error.diag.message_hint
+    assert (error.diag.message_detail or ".").endswith("."), error.diag.message_detail
