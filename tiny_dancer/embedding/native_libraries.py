@@ -21,8 +21,9 @@ def quiet_native_load() -> Iterator[None]:
     """Import and load native libraries single-threaded and with signals blocked.
 
     A thread started in here inherits the blocked mask, so it can never take a signal that
-    is meant for the server's own thread (PostgreSQL's handlers must run on that one). The
-    variables are read when a library is imported: set them no later than here.
+    is meant for the server's own thread (PostgreSQL's handlers must run on that one);
+    onnxruntime starts one at import, whatever its options. The variables are read when a
+    library is imported: set them no later than here.
     """
     os.environ.update(_SINGLE_THREADED)
     before = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
