@@ -39,7 +39,13 @@ hand_back() {
 }
 trap hand_back EXIT
 
-mkdir -p -- "$LOGS" "$STATE/build"
+if [ -O "$ROOT" ]; then
+    "$DEVSERVER/state-folder.sh"
+    # The folder may have become a link just now.
+    [ "$STATE" = "$(readlink -f -- "$STATE_LINK")" ] || exec "$0"
+else
+    mkdir -p -- "$LOGS" "$STATE/build"
+fi
 . "$DEVSERVER/lock.sh"
 "$DEVSERVER/venv.sh" "$python"
 "$DEVSERVER/model.sh"
