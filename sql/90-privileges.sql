@@ -26,6 +26,7 @@ BEGIN ATOMIC
         ('usage', 'function', 'ruvector_get_agent', 'EXECUTE'),
         ('usage', 'function', 'ruvector_list_agents', 'EXECUTE'),
         ('usage', 'function', 'ruvector_route', 'EXECUTE'),
+        ('usage', 'function', 'ruvector_route_multi', 'EXECUTE'),
         ('usage', 'function', 'boot', 'EXECUTE'),
         ('usage', 'function', 'doctor', 'EXECUTE'),
         ('usage', 'function', 'list_settings', 'EXECUTE'),

@@ -5,6 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from tiny_dancer.embedding.external import ExternalProvider
 from tiny_dancer.embedding.hashing import HashingProvider
 from tiny_dancer.embedding.model_folder import find_model
@@ -16,6 +19,8 @@ from tiny_dancer.pg.model import ActiveModel
 from tiny_dancer.pg.snapshot import Configuration, SnapshotCache
 
 Row = dict[str, Any]
+
+MAX_TEXT_VECTORS = 10_000
 
 
 class Backend:
@@ -31,6 +36,7 @@ class Backend:
         self.library: Path = Path(__file__).parents[2]
         self.snapshots = SnapshotCache(self)
         self._plans: dict[str, Any] = {}
+        self._text_vectors: tuple[ActiveModel | None, dict[str, NDArray[np.float32]]] = (None, {})
         self._provider: tuple[tuple[ActiveModel, int], EmbeddingProvider] | None = None
 
     @property
@@ -70,6 +76,16 @@ class Backend:
         if self._provider is None or self._provider[0] != key:
             self._provider = (key, self.open(*key))
         return self._provider[1]
+
+    def text_vectors(self, configuration: Configuration) -> dict[str, NDArray[np.float32]]:
+        """Return the vectors of short texts that are needed again and again; the caller adds to it.
+
+        They depend on the model and the text alone, so every role may use them.
+        """
+        model = configuration.required_model
+        if self._text_vectors[0] != model or len(self._text_vectors[1]) > MAX_TEXT_VECTORS:
+            self._text_vectors = (model, {})
+        return self._text_vectors[1]
 
     def open(self, model: ActiveModel, max_windows: int = DEFAULT_MAX_WINDOWS) -> EmbeddingProvider:
         """Open a model's provider.
