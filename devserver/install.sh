@@ -32,8 +32,8 @@ done
 # What root makes in somebody's checkout stays theirs to change.
 hand_back() {
     local owner
-    owner=$(stat -c %u -- "$ROOT")
-    if [ "$(id -u)" -eq 0 ] && [ "$owner" -ne 0 ]; then
+    owner=$(stat -c %u:%g -- "$ROOT")
+    if [ "$(id -u)" -eq 0 ] && [ ! -O "$ROOT" ]; then
         chown -hR --from=0 "$owner" "$STATE" "$ROOT/tiny_dancer.egg-info" 2>/dev/null || true
     fi
 }
