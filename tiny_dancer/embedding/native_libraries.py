@@ -1,7 +1,8 @@
-"""Loading native libraries inside a server process, without their threads doing harm."""
+"""Native libraries inside a server process: their threads and memory must do no harm."""
 
 from __future__ import annotations
 
+import ctypes
 import os
 import signal
 from collections.abc import Iterator
@@ -31,3 +32,14 @@ def quiet_native_load() -> Iterator[None]:
         yield
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def release_free_memory() -> None:
+    """Give memory that native code has freed back to the operating system.
+
+    glibc keeps what it may need again: after a long text 10 MB, for the life of the
+    connection. Giving it back takes 1.4 ms then. Other C libraries do it by themselves.
+    """
+    libc = ctypes.CDLL(None)
+    if hasattr(libc, "malloc_trim"):
+        libc.malloc_trim(0)
