@@ -30,6 +30,7 @@ done
     fail "$python cannot make virtual environments" "On Debian: apt-get install python3-venv"
 
 # What root makes in somebody's checkout stays theirs to change.
+export PYTHONDONTWRITEBYTECODE=1
 hand_back() {
     local owner
     owner=$(stat -c %u:%g -- "$ROOT")
