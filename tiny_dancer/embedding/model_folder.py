@@ -137,7 +137,7 @@ def validate_model_name(name: str) -> str:
     if _NAME.fullmatch(name) is None:
         raise InvalidArgumentError(
             f'model name "{name}" is not valid',
-            hint="Use letters, digits, dots, underscores and hyphens, and begin with a letter or digit.",
+            hint="Use a letter or digit, then letters, digits, dots, underscores and hyphens.",
         )
     return name
 
