@@ -36,7 +36,7 @@ CHANGES = {
     "deactivate": "SELECT ruvector_set_agent_active('llama-2', false)",
     "update": "UPDATE tiny_dancer.agents SET cost_per_1k_tokens = 9 WHERE name = 'llama-2'",
     "delete": "DELETE FROM tiny_dancer.agents WHERE name = 'llama-2'",
-    "insert": "INSERT INTO tiny_dancer.agents (name, agent_type, cost_per_call) VALUES ('n', 'api', 0)",
+    "insert": "INSERT INTO tiny_dancer.agents (name, agent_type) VALUES ('n', 'api')",
     "truncate": "TRUNCATE tiny_dancer.agents CASCADE",
     "merge": "MERGE INTO tiny_dancer.agents a USING (VALUES ('llama-2')) v(name) ON a.name = v.name"
     " WHEN MATCHED THEN UPDATE SET active = false",
@@ -65,12 +65,11 @@ def test_a_change_elsewhere_is_seen_by_the_next_call(four, other, change):
 @pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES)
 def test_a_rolled_back_change_is_never_seen(four, other, change):
     before = answers(four)
-    with pytest.raises(ZeroDivisionError), four.transaction():
+    with four.transaction(force_rollback=True):
         four.execute(change)
         assert answers(four) != before
         if not change.startswith("TRUNCATE"):  # which lets nobody read until it is over
             assert answers(other) == before
-        raise ZeroDivisionError
     assert answers(four) == before
     assert answers(other) == before
 
@@ -220,9 +219,11 @@ def test_discard_all_and_prepared_statements(four):
 
 def test_the_copy_is_kept_between_calls(four):
     """Otherwise every test here would pass with no copy at all, and a decision be slow."""
-    four.execute("SET log_statement = 'none'")
     chosen(four)
-    query = "SELECT seq_scan + coalesce(idx_scan, 0) FROM pg_stat_xact_user_tables WHERE relname = 'agents'"
+    query = (
+        "SELECT seq_scan + coalesce(idx_scan, 0) FROM pg_stat_xact_user_tables"
+        " WHERE relname = 'agents'"
+    )
     with four.transaction():
         [(before,)] = four.execute(query).fetchall()
         for _ in range(5):
