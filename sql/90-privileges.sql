@@ -19,6 +19,7 @@ CREATE FUNCTION tiny_dancer.privileges(
 LANGUAGE sql IMMUTABLE PARALLEL SAFE ROWS 40
 BEGIN ATOMIC
     SELECT * FROM (VALUES
+        ('usage', 'function', 'ruvector_batch_route', 'EXECUTE'),
         ('usage', 'function', 'ruvector_embed', 'EXECUTE'),
         ('usage', 'function', 'ruvector_embed_batch', 'EXECUTE'),
         ('usage', 'function', 'ruvector_explain_route', 'EXECUTE'),
@@ -27,6 +28,7 @@ BEGIN ATOMIC
         ('usage', 'function', 'ruvector_list_agents', 'EXECUTE'),
         ('usage', 'function', 'ruvector_route', 'EXECUTE'),
         ('usage', 'function', 'ruvector_route_multi', 'EXECUTE'),
+        ('usage', 'function', 'batch_route', 'EXECUTE'),
         ('usage', 'function', 'boot', 'EXECUTE'),
         ('usage', 'function', 'doctor', 'EXECUTE'),
         ('usage', 'function', 'list_settings', 'EXECUTE'),

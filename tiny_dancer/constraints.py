@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -44,6 +45,10 @@ class RoutingConstraints:
     excluded_agents: Sequence[str] | None = None
     budget_remaining: float | None = None
     quality_floor: float | None = None
+
+    def without_floor(self) -> RoutingConstraints:
+        """Return the same demands but for the quality floor."""
+        return dataclasses.replace(self, quality_floor=None)
 
     def checked(self) -> RoutingConstraints:
         """Return self if every demand makes sense.

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +23,7 @@ from tiny_dancer.pg.snapshot import Configuration, SnapshotCache
 Row = dict[str, Any]
 
 MAX_TEXT_VECTORS = 10_000
+CANCEL_EVERY_SECONDS = 0.05
 
 
 class Backend:
@@ -60,6 +63,25 @@ class Backend:
         """Tell the waiting user how far it is, and let a cancel through."""
         self.plpy.notice(message)
         self.allow_cancel()
+
+    def progress(self, every_seconds: float) -> Callable[[str], None]:
+        """Return a function to call after each step of something long.
+
+        It lets a cancel through several times a second, and tells how far it is every so often.
+        """
+        reported = alive = time.monotonic()
+
+        def step(message: str) -> None:
+            nonlocal reported, alive
+            now = time.monotonic()
+            if now - reported >= every_seconds:
+                reported = alive = now
+                self.report_progress(message)
+            elif now - alive >= CANCEL_EVERY_SECONDS:
+                alive = now
+                self.allow_cancel()
+
+        return step
 
     def allow_cancel(self) -> None:
         """Let a cancel or a timeout take effect: Python code alone is never interrupted."""
