@@ -37,6 +37,9 @@ class Settings:
     max_request_characters: int = _setting(
         1_000_000, 1, 100_000_000, "longest request accepted, in characters"
     )
+    store_request_text: int = _setting(
+        0, 0, 1, "1 stores the text of recorded requests, 0 only what they meant"
+    )
     max_windows: int = _setting(
         4, 1, 64, "text longer than the model's window is the mean of up to this many windows"
     )

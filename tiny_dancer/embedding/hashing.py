@@ -106,7 +106,8 @@ class HashingProvider:
                 grams.append(sums)
         hashes = np.concatenate(grams)
         # Letters are small neighbouring numbers, so their sums lie on a lattice: break it up.
-        return (hashes ^ (hashes >> _UPPER_HALF)) * _MIXER >> _UPPER_HALF
+        mixed: NDArray[np.uint64] = (hashes ^ (hashes >> _UPPER_HALF)) * _MIXER >> _UPPER_HALF
+        return mixed
 
 
 def _random_words(seed: int, count: int) -> NDArray[np.uint64]:

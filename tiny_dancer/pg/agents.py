@@ -114,7 +114,9 @@ def register_agent(
     written = backend.row(UPSERT, UPSERT_TYPES, *row)
     assert written is not None
     _check_ensemble(backend, kind, row[0], written)
-    if vector is not None:
+    if vector is None:
+        store.forget_agent_vector(backend, written["id"], model)
+    else:
         store.put_agent_vector(
             backend, written["id"], model, vector, given=capability_embedding is not None
         )
