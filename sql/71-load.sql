@@ -23,7 +23,7 @@ BEGIN
     SELECT count(*), count(*) FILTER (WHERE l.is_probe) INTO in_flight, probes
     FROM tiny_dancer.leases l
     WHERE l.agent_id = agent_load.agent_id AND l.expires_at > moment;
-    free_slots := greatest(max_concurrent - in_flight, 0);
+    free_slots := CASE WHEN max_concurrent IS NOT NULL THEN greatest(max_concurrent - in_flight, 0) END;
     SELECT b.state, b.failures, b.opened_at, b.retry_at INTO breaker, failures, opened_at, retry_at
     FROM tiny_dancer.breaker_state(agent_id, moment, rules) b;
     refusal := CASE

@@ -1,31 +1,5 @@
--- Other names of capabilities. An alias stands for a capability and never for another alias, so what a name stands
--- for takes one look, and nothing can go round in a circle. The rule is the table's own, whoever writes it.
-
-CREATE FUNCTION tiny_dancer.check_capability_alias() RETURNS trigger
-LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
-SET search_path = pg_catalog, pg_temp
-AS $$
-DECLARE
-    other tiny_dancer.capability_aliases;
-BEGIN
-    -- Writers of aliases queue at the epoch before they come here, so this sees what the one before has written.
-    SELECT * INTO other
-    FROM tiny_dancer.capability_aliases c
-    WHERE c.alias = lower(btrim(NEW.capability)) OR lower(btrim(c.capability)) = NEW.alias
-    LIMIT 1;
-    IF FOUND THEN
-        RAISE EXCEPTION 'alias % for % would be an alias of an alias', quote_literal(NEW.alias), quote_literal(NEW.capability)
-            USING ERRCODE = '22023',
-                  DETAIL = format('%L is an alias of %L.', other.alias, other.capability),
-                  HINT = 'Name the capability that agents are registered with, for every alias.';
-    END IF;
-    RETURN NULL;
-END
-$$;
-COMMENT ON FUNCTION tiny_dancer.check_capability_alias() IS 'trigger: refuses an alias of an alias';
-
-CREATE TRIGGER check_capability_alias AFTER INSERT OR UPDATE ON tiny_dancer.capability_aliases
-    FOR EACH ROW EXECUTE FUNCTION tiny_dancer.check_capability_alias();
+-- Other names of capabilities. Here an alias stands for a capability and never for another alias, so that a list of
+-- aliases can be read without following chains. (Chains that were written to the table itself are followed.)
 
 CREATE FUNCTION tiny_dancer.capability_name(capability text, what text) RETURNS text
 LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
@@ -50,9 +24,21 @@ AS $$
 DECLARE
     new_alias text := lower(tiny_dancer.capability_name(alias, 'alias'));
     meant text := tiny_dancer.capability_name(capability, 'capability');
+    other tiny_dancer.capability_aliases;
 BEGIN
     INSERT INTO tiny_dancer.capability_aliases VALUES (new_alias, meant)
     ON CONFLICT ON CONSTRAINT capability_aliases_pkey DO UPDATE SET capability = excluded.capability;
+    -- Looked at afterwards: writers queue at the epoch, so this sees what the one before has written.
+    SELECT c.* INTO other
+    FROM tiny_dancer.capability_aliases c
+    WHERE c.alias = lower(meant) OR lower(btrim(c.capability)) = new_alias
+    LIMIT 1;
+    IF FOUND THEN
+        RAISE EXCEPTION 'alias % for % would be an alias of an alias', quote_literal(new_alias), quote_literal(meant)
+            USING ERRCODE = '22023',
+                  DETAIL = format('Alias %L stands for %L.', other.alias, other.capability),
+                  HINT = 'Let every alias stand for a capability that agents are registered with.';
+    END IF;
     RETURN true;
 END
 $$;
