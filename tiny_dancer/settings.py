@@ -50,6 +50,26 @@ class Settings:
         20_000, 0, 10_000_000, "above this many agents a capability search uses the HNSW index"
     )
 
+    # Those of leases and breakers are read in SQL, where the defaults stand once more: a test compares.
+    lease_max_seconds: float = _setting(
+        3600.0, 1.0, 604_800.0, "longest that a lease may last without being renewed, in seconds"
+    )
+    breaker_failures: int = _setting(
+        5, 0, 1000, "failures within the window that open an agent's circuit breaker; 0 switches it off"
+    )
+    breaker_window_seconds: float = _setting(
+        60.0, 0.01, 86_400.0, "the window in which failures of an agent are counted, in seconds"
+    )
+    breaker_cooldown_seconds: float = _setting(
+        30.0, 0.01, 86_400.0, "how long a circuit breaker stays open at first, in seconds"
+    )
+    breaker_max_cooldown_seconds: float = _setting(
+        600.0, 0.01, 604_800.0, "longest that it stays open, after doubling, in seconds"
+    )
+    breaker_successes: int = _setting(
+        2, 1, 1000, "successes after which a half-open circuit breaker closes"
+    )
+
     @property
     def weights(self) -> Weights:
         """The balanced weights, scaled to sum to 1.
