@@ -43,6 +43,9 @@ class Settings:
     exact_search_limit: int = _setting(
         20_000, 0, 10_000_000, "above this many agents a capability search uses the HNSW index"
     )
+    store_request_text: int = _setting(
+        0, 0, 1, "whether recorded decisions and outcomes keep the text of the request (1) or not (0)"
+    )
 
     @property
     def weights(self) -> Weights:

@@ -7,7 +7,7 @@ from typing import Any
 
 import tiny_dancer
 from tiny_dancer.errors import NotReadyError
-from tiny_dancer.pg import agents, embedding, operations, routing
+from tiny_dancer.pg import agents, cost, embedding, operations, routing
 from tiny_dancer.pg.backend import Backend
 from tiny_dancer.pg.boundary import as_server_error, entry_point, server_error_class
 
@@ -19,6 +19,8 @@ ENTRY_POINTS = (
     embedding.use_model,
     routing.route,
     routing.explain_route,
+    cost.record_request_vector,
+    cost.optimize_budget,
     operations.setup,
     operations.doctor,
     operations.warmup,
