@@ -5,10 +5,13 @@
 . "$DEVSERVER/pgvector-version.sh"
 
 destdir=${DESTDIR:-}
-pg_config=$("$DEVSERVER/choose-server.sh") ||
+if ! pg_config=$("$DEVSERVER/choose-server.sh"); then
+    # A server that was named and cannot be used has been complained about.
+    [ -z "${PG_CONFIG:-}" ] || exit 1
     fail "no PostgreSQL from 15 to 18 with PL/Python was found" \
         "Install its packages (on Debian: postgresql and postgresql-plpython3-VERSION)," \
         "or name it: make install PG_CONFIG=/path/to/pg_config"
+fi
 python=$("$DEVSERVER/server-python.sh" "$pg_config")
 sharedir=$("$pg_config" --sharedir)
 pkglibdir=$("$pg_config" --pkglibdir)

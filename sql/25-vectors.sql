@@ -21,4 +21,4 @@ LANGUAGE sql IMMUTABLE PARALLEL SAFE STRICT
 BEGIN ATOMIC
     SELECT elements::halfvec;
 END;
-COMMENT ON FUNCTION tiny_dancer.to_halfvec(real[]) IS 'vector of the elements in half precision';
+COMMENT ON FUNCTION tiny_dancer.to_halfvec(real[]) IS 'half-precision vector of the elements';

@@ -68,11 +68,14 @@ BEGIN ATOMIC
         ('usage', 'table', 'budget_holds', 'SELECT (budget_id, window_start, amount, expires_at)'),
         ('usage', 'table', 'budgets', 'SELECT'),
         ('usage', 'table', 'capability_aliases', 'SELECT'),
-        ('usage', 'table', 'decisions', 'SELECT (id, decided_at, agent_id, route_name, tags)'),
+        ('usage', 'table', 'decisions',
+         'SELECT (id, decided_at, agent_id, route_name, tags), '
+         'INSERT (id, agent_id, optimize_for, routed_by, route_name, tags, input_tokens, estimated_cost, candidates, '
+         'expected_quality, propensities, propensity, request)'),
         ('usage', 'table', 'epochs', 'SELECT'),
         ('usage', 'table', 'feedback', 'SELECT, INSERT (usage_id, decision_id, quality)'),
         ('usage', 'table', 'models', 'SELECT'),
-        ('usage', 'table', 'request_vectors', 'INSERT (usage_id, model_id, embedding)'),
+        ('usage', 'table', 'request_vectors', 'INSERT (decision_id, usage_id, model_id, embedding, features)'),
         ('usage', 'table', 'settings', 'SELECT'),
         ('usage', 'table', 'usage',
          'SELECT (id, recorded_at, agent_id, cost, success, latency_ms, quality, input_tokens, output_tokens, tags, '

@@ -32,7 +32,7 @@ class OnnxProvider:
     """Embeds text with a graph that takes the tokens of one text and returns one vector.
 
     Args:
-        folder: the model; needs ``model.onnx``, ``model.onnx.data`` and ``tokenizer.json``.
+        folder: the model, with its ``model.onnx`` and ``tokenizer.json``.
         max_windows: how many windows of a text longer than the model's are embedded.
 
     Raises:
@@ -47,8 +47,8 @@ class OnnxProvider:
         self._folder = folder
         self._max_windows = max_windows
         with quiet_native_load():
-            self._tokenizer = _load_tokenizer(folder)
-            self._session = _load_session(folder)
+            self._tokenizer = load_tokenizer(folder)
+            self._session = load_session(folder)
         self._prefix, self._suffix = _special_tokens(self._tokenizer)
         self._window = folder.manifest.max_tokens - len(self._prefix) - len(self._suffix)
 
@@ -105,7 +105,12 @@ class OnnxProvider:
         return vector
 
 
-def _load_tokenizer(folder: ModelFolder) -> Tokenizer:
+def load_tokenizer(folder: ModelFolder) -> Tokenizer:
+    """Load a model's tokenizer.
+
+    Raises:
+        MissingFileError: the package or the file is missing, or the file is damaged.
+    """
     try:
         from tokenizers import Tokenizer
     except ImportError as error:
@@ -118,12 +123,16 @@ def _load_tokenizer(folder: ModelFolder) -> Tokenizer:
         raise _unloadable(folder, TOKENIZER_FILE, error) from error
 
 
-def _load_session(folder: ModelFolder) -> InferenceSession:
+def load_session(folder: ModelFolder) -> InferenceSession:
+    """Load a model's graph, to run on one thread.
+
+    Raises:
+        MissingFileError: the package or a file is missing, or the file is damaged.
+    """
     try:
         import onnxruntime
     except ImportError as error:
         raise _missing_package("onnxruntime") from error
-    folder.file(WEIGHTS_FILE)
     try:
         return onnxruntime.InferenceSession(
             str(folder.file(GRAPH_FILE)),

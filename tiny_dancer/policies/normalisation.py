@@ -10,30 +10,39 @@ Floats = NDArray[np.float64]
 # Below these, differences mean nothing: a millionth of a dollar, a millisecond.
 LEAST_COST = 1e-6
 LEAST_LATENCY_MS = 1.0
+# Logarithms nearer than this are equal.
+LEAST_SPAN = 1e-12
 
 
 def less_is_better(values: Floats, least: float) -> Floats:
     """Map the least value to 1 and the greatest to 0, by their logarithms.
 
     Costs and latencies span orders of magnitude; on a linear scale one dear agent would make
-    all others look alike. NaN (unknown) counts as the greatest. Where all are equal, all get 1.
+    all others look alike. Where all are equal, all get 1. What is unknown (NaN) gets 0 where
+    anything is known, and counts as equal where nothing is.
 
     Args:
         values: shape [m], at least 0, NaN where unknown.
         least: values below this count as this.
     """
     logs = np.log(np.maximum(values, least))
-    lowest, greatest = _range(logs)
+    lowest, greatest = np.minimum.reduce(logs), np.maximum.reduce(logs)
+    if greatest != greatest:
+        return _with_unknown(logs)
     span = greatest - lowest
-    if not span > 1e-12:
+    if span <= LEAST_SPAN:
         return np.ones_like(logs)
-    scores: Floats = (greatest - logs) * (1.0 / span)
-    return np.nan_to_num(scores, nan=0.0, copy=False)
+    np.subtract(greatest, logs, out=logs)
+    logs *= 1.0 / span
+    return logs
 
 
-def _range(logs: Floats) -> tuple[float, float]:
-    lowest, greatest = logs.min(), logs.max()
-    if greatest == greatest:  # NaN would have spread into both
-        return float(lowest), float(greatest)
-    known = logs[~np.isnan(logs)]
-    return (float(known.min()), float(known.max())) if len(known) else (0.0, 0.0)
+def _with_unknown(logs: Floats) -> Floats:
+    unknown = np.isnan(logs)
+    known = logs[~unknown]
+    if not len(known):
+        return np.ones_like(logs)
+    greatest, span = known.max(), known.max() - known.min()
+    scores: Floats = np.ones_like(logs) if span <= LEAST_SPAN else (greatest - logs) / span
+    scores[unknown] = 0.0
+    return scores
