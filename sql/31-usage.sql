@@ -23,15 +23,14 @@ CREATE TABLE tiny_dancer.usage (
     route_name text,
     reservation_id uuid,
     idempotency_key text CHECK (pg_catalog.length(idempotency_key) BETWEEN 1 AND 200),
-    request text,
-    counted boolean NOT NULL DEFAULT false
+    request text
 ) PARTITION BY RANGE (recorded_at);
 COMMENT ON TABLE tiny_dancer.usage IS 'what agents did and cost, one row for each recorded outcome';
 COMMENT ON COLUMN tiny_dancer.usage.cost IS 'dollars';
 COMMENT ON COLUMN tiny_dancer.usage.quality IS 'in [0,1]; what comes later is in tiny_dancer.feedback';
 COMMENT ON COLUMN tiny_dancer.usage.reservation_id IS 'the reservation of a budget that this outcome settles';
-COMMENT ON COLUMN tiny_dancer.usage.counted IS
-    'set when the row is charged to budgets; a row that brings true along (from a dump) is not charged again';
+COMMENT ON COLUMN tiny_dancer.usage.recorded_at IS
+    'a row that brings a time of the past along (from a dump, or imported) is charged to no budget';
 COMMENT ON COLUMN tiny_dancer.usage.request IS 'NULL unless the setting store_request_text is on';
 REVOKE ALL ON tiny_dancer.usage FROM PUBLIC;
 

@@ -19,7 +19,7 @@ CREATE TABLE tiny_dancer.budgets (
     opened_at timestamptz,
     updated_at timestamptz NOT NULL DEFAULT pg_catalog.now(),
     CHECK (agent_name IS NULL OR tag IS NULL),
-    UNIQUE (scope, period)
+    CONSTRAINT budgets_scope_period UNIQUE (scope, period)
 );
 COMMENT ON TABLE tiny_dancer.budgets IS
     'limits of spend in dollars per hour, day or month, of an agent''s name, of a tag, or overall';

@@ -16,7 +16,16 @@ END
 $$;
 COMMENT ON FUNCTION tiny_dancer.require_writable(text) IS 'internal: refuses to record where nothing can be written';
 
-CREATE FUNCTION tiny_dancer.refuse_outcome(
+CREATE FUNCTION tiny_dancer.are_tags(tags text[]) RETURNS boolean
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+BEGIN ATOMIC
+    SELECT pg_catalog.cardinality(tags) = 0
+           OR pg_catalog.cardinality(tags) <= 100 AND pg_catalog.array_position(tags, NULL) IS NULL
+              AND pg_catalog.array_ndims(tags) = 1;
+END;
+COMMENT ON FUNCTION tiny_dancer.are_tags(text[]) IS 'internal: whether these can be the tags of a request';
+
+CREATE FUNCTION tiny_dancer.check_outcome(
     actual_cost float8,
     success boolean,
     latency_ms float8,
@@ -49,19 +58,46 @@ BEGIN
         WHEN input_tokens < 0 OR output_tokens < 0 THEN
             problem := format('the numbers of tokens are %s and %s', input_tokens, output_tokens);
             remedy := 'Give numbers of at least 0, or NULL if unknown.';
-        WHEN cardinality(tags) > 100 OR array_position(tags, NULL) IS NOT NULL OR array_ndims(tags) > 1
-             OR length(array_to_string(tags, '')) > 20000 THEN
-            problem := format('the tags can not be stored, there are %s', cardinality(tags));
-            remedy := 'Give a flat array of at most 100 tags without NULLs, of 20000 characters together.';
-        ELSE
+        WHEN NOT tiny_dancer.are_tags(tags) THEN
+            PERFORM tiny_dancer.check_tags(tags);
+        WHEN length(idempotency_key) NOT BETWEEN 1 AND 200 THEN
             problem := format('the idempotency key has %s characters', length(idempotency_key));
             remedy := 'Give a key of 1 to 200 characters, for example a UUID.';
+        ELSE
+            RETURN;
     END CASE;
     RAISE EXCEPTION '%', problem USING ERRCODE = '22023', HINT = remedy;
 END
 $$;
-COMMENT ON FUNCTION tiny_dancer.refuse_outcome(float8, boolean, float8, float8, integer, integer, text[], text) IS
-    'internal: the error that says what is wrong with an outcome';
+COMMENT ON FUNCTION tiny_dancer.check_outcome(float8, boolean, float8, float8, integer, integer, text[], text) IS
+    'internal: says what is wrong with an outcome, if anything is';
+
+CREATE FUNCTION tiny_dancer.decided(
+    decision uuid,
+    agent text,
+    given_tags text[],
+    OUT agent_id bigint,
+    OUT route_name text,
+    OUT tags text[]
+) RETURNS record
+LANGUAGE plpgsql STABLE PARALLEL SAFE
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    -- An agent that was removed since still gets the outcome of its decision. Another one that took the request
+    -- over is charged as itself.
+    SELECT (SELECT a.id FROM tiny_dancer.agents a WHERE a.id = d.agent_id AND a.name = agent), d.route_name,
+           ARRAY(SELECT unnest(d.tags) UNION SELECT unnest(given_tags))
+    INTO agent_id, route_name, tags
+    FROM tiny_dancer.decisions d
+    WHERE d.id = decision;
+    IF NOT FOUND THEN
+        tags := given_tags;
+    END IF;
+END
+$$;
+COMMENT ON FUNCTION tiny_dancer.decided(uuid, text, text[]) IS
+    'internal: agent (NULL if another one acted), route and all tags of a recorded decision';
 
 CREATE FUNCTION @extschema@.ruvector_record_usage(
     agent text,
@@ -83,39 +119,25 @@ SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
     acting bigint;
-    decided_agent text;
     decided_route text;
-    all_tags text[] := coalesce(tags, '{}');
+    all_tags text[] := tags;
     recorded bigint;
 BEGIN
-    IF current_setting('transaction_read_only')::boolean THEN
-        PERFORM tiny_dancer.require_writable('record an outcome');
-    END IF;
     IF (actual_cost >= 0 AND actual_cost < 'Infinity' AND success IS NOT NULL
         AND (latency_ms IS NULL OR latency_ms >= 0 AND latency_ms < 'Infinity')
         AND (quality IS NULL OR quality BETWEEN 0 AND 1)
-        AND coalesce(input_tokens, 0) >= 0 AND coalesce(output_tokens, 0) >= 0
-        AND (tags IS NULL OR tags = '{}'
-             OR cardinality(tags) <= 100 AND array_position(tags, NULL) IS NULL AND array_ndims(tags) = 1
-                AND length(array_to_string(tags, '')) <= 20000)
-        AND (idempotency_key IS NULL OR length(idempotency_key) BETWEEN 1 AND 200)) IS NOT TRUE
+        AND (input_tokens IS NULL OR input_tokens >= 0) AND (output_tokens IS NULL OR output_tokens >= 0)
+        AND tags IS NULL AND idempotency_key IS NULL AND decision_id IS NULL
+        AND current_setting('transaction_read_only') = 'off') IS NOT TRUE
     THEN
-        PERFORM tiny_dancer.refuse_outcome(
+        -- Not the plainest of outcomes: it is looked at more closely.
+        PERFORM tiny_dancer.require_writable('record an outcome');
+        PERFORM tiny_dancer.check_outcome(
             actual_cost, success, latency_ms, quality, input_tokens, output_tokens, tags, idempotency_key);
+        SELECT d.agent_id, d.route_name, d.tags INTO acting, decided_route, all_tags
+        FROM tiny_dancer.decided(decision_id, agent, tags) d;
     END IF;
-    IF decision_id IS NOT NULL THEN
-        SELECT d.agent_id, a.name, d.route_name,
-               CASE WHEN d.tags = '{}' THEN all_tags
-                    ELSE d.tags || ARRAY(SELECT unnest(all_tags) EXCEPT SELECT unnest(d.tags)) END
-        INTO acting, decided_agent, decided_route, all_tags
-        FROM tiny_dancer.decisions d
-        JOIN tiny_dancer.agents a ON a.id = d.agent_id
-        WHERE d.id = ruvector_record_usage.decision_id;
-        all_tags := coalesce(all_tags, tags, '{}');
-    END IF;
-    -- An agent that was removed since still gets the outcome of its decision. Whoever else took the request
-    -- over is charged as itself.
-    IF decided_agent IS DISTINCT FROM agent OR agent IS NULL THEN
+    IF acting IS NULL THEN
         SELECT a.id INTO acting FROM tiny_dancer.agents a WHERE a.name = agent AND a.removed_at IS NULL;
         IF acting IS NULL THEN
             PERFORM tiny_dancer.raise_unknown_agent(agent);
@@ -124,8 +146,8 @@ BEGIN
     INSERT INTO tiny_dancer.usage AS u
         (agent_id, cost, success, latency_ms, quality, input_tokens, output_tokens, tags, decision_id,
          route_name, reservation_id, idempotency_key, request)
-    VALUES (acting, actual_cost, success, latency_ms, quality, input_tokens, output_tokens, all_tags, decision_id,
-            decided_route, reservation, idempotency_key, request)
+    VALUES (acting, actual_cost, success, latency_ms, quality, input_tokens, output_tokens,
+            coalesce(all_tags, '{}'), decision_id, decided_route, reservation, idempotency_key, request)
     RETURNING u.id INTO recorded;
     IF recorded IS NULL THEN
         SELECT k.usage_id INTO STRICT recorded FROM tiny_dancer.usage_keys k WHERE k.key = idempotency_key;

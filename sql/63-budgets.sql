@@ -31,7 +31,7 @@ LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
 SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-    IF cardinality(tags) > 100 OR array_position(tags, NULL) IS NOT NULL OR array_ndims(tags) > 1 THEN
+    IF NOT tiny_dancer.are_tags(tags) THEN
         RAISE EXCEPTION 'the % tags are not a flat array of at most 100 without NULLs', cardinality(tags)
             USING ERRCODE = '22023', HINT = 'Pass an array such as ARRAY[''team-a''].';
     END IF;
@@ -94,7 +94,7 @@ BEGIN
     INSERT INTO tiny_dancer.budgets AS b (agent_name, tag, period, limit_amount, time_zone)
     VALUES (agent, ruvector_set_budget.tag, ruvector_set_budget.period, ruvector_set_budget.limit_amount,
             coalesce(zone, 'UTC'))
-    ON CONFLICT (scope, period) DO UPDATE
+    ON CONFLICT ON CONSTRAINT budgets_scope_period DO UPDATE
     SET limit_amount = excluded.limit_amount, time_zone = coalesce(zone, b.time_zone), updated_at = now();
     RETURN true;
 END

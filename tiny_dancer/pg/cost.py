@@ -40,7 +40,7 @@ READ_ONLY = "SELECT current_setting('transaction_read_only')::boolean AS is_read
 PUT_BUDGET = """
 INSERT INTO tiny_dancer.budgets AS b (agent_name, period, limit_amount)
 SELECT name, 'month', amount FROM unnest($1, $2) AS given (name, amount)
-ON CONFLICT (scope, period) DO UPDATE
+ON CONFLICT ON CONSTRAINT budgets_scope_period DO UPDATE
 SET limit_amount = excluded.limit_amount, updated_at = now()
 """
 # A registered figure counts as much as this many observations.
