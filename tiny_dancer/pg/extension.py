@@ -7,7 +7,7 @@ from typing import Any
 
 import tiny_dancer
 from tiny_dancer.errors import NotReadyError
-from tiny_dancer.pg import agents, embedding, operations, routing
+from tiny_dancer.pg import agents, embedding, operations, route_index, routes, routing
 from tiny_dancer.pg.backend import Backend
 from tiny_dancer.pg.boundary import as_server_error, entry_point, server_error_class
 
@@ -19,6 +19,9 @@ ENTRY_POINTS = (
     embedding.use_model,
     routing.route,
     routing.explain_route,
+    routes.create_route,
+    routes.semantic_route,
+    route_index.build_route_index,
     operations.setup,
     operations.doctor,
     operations.warmup,
