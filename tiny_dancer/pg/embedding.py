@@ -120,10 +120,10 @@ def use_model(
 def _refuse_loss(backend: Backend, model: ActiveModel) -> None:
     agents = [row["name"] for row in backend.rows(IRREPLACEABLE, ("bigint",), model.id)]
     routes = [row["name"] for row in backend.rows(IRREPLACEABLE_ROUTES, ("bigint",), model.id)]
-    lost = ((agents, "agents"), (routes, "routes"))
-    if agents or routes:
-        counts = " and ".join(f"{len(names)} {what}" for names, what in lost if names)
-        listed = "; ".join(f"{what} {_some(names)}" for names, what in lost if names)
+    lost = [(names, what) for names, what in ((agents, "agents"), (routes, "routes")) if names]
+    if lost:
+        counts = " and ".join(f"{len(names)} {what}" for names, what in lost)
+        listed = "; ".join(f"{what} {_some(names)}" for names, what in lost)
         raise NotReadyError(
             f"{counts} have vectors that {model.name!r} can not make again",
             detail=f"Their vectors were given by the caller: {listed}.",

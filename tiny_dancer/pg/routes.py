@@ -201,12 +201,12 @@ def _query_vector(
     query: str | None,
     embedding: list[float] | None,
 ) -> Vectors:
+    if embedding is not None:
+        dimension = configuration.required_model.dimension
+        return unit_vector(embedding, dimension=dimension, what="embedding")
     most = configuration.settings.max_request_characters
     text = check_text(query, what="query", most=most)
-    if embedding is None:
-        return backend.provider(configuration).embed(text)
-    dimension = configuration.required_model.dimension
-    return unit_vector(embedding, dimension=dimension, what="embedding")
+    return backend.provider(configuration).embed(text)
 
 
 def _require_writable(backend: Backend) -> None:
