@@ -10,6 +10,7 @@ from typing import Any
 
 from tiny_dancer.errors import InvalidArgumentError, UnknownObjectError
 from tiny_dancer.policies.candidates import Weights
+from tiny_dancer.semantic_routes import RouteMatching
 
 
 def _setting(default: Any, least: float, most: float, meaning: str) -> Any:
@@ -44,10 +45,28 @@ class Settings:
         4, 1, 64, "text longer than the model's window is the mean of up to this many windows"
     )
     snapshot_megabytes: float = _setting(
-        32.0, 0.0, 4096.0, "most memory that a backend spends on a copy of the registry"
+        32.0,
+        0.0,
+        4096.0,
+        "most memory that a backend spends on a copy of the registry, and on one of the routes",
     )
     exact_search_limit: int = _setting(
         20_000, 0, 10_000_000, "above this many agents a capability search uses the HNSW index"
+    )
+    route_threshold: float = _setting(
+        0.25,
+        -1.0,
+        1.0,
+        "least similarity to a semantic route with one utterance; each e-fold more adds 0.06",
+    )
+    route_description_threshold: float = _setting(
+        0.1, -1.0, 1.0, "least similarity to a semantic route that has no utterances"
+    )
+    route_priority_margin: float = _setting(
+        0.02, 0.0, 2.0, "semantic routes whose similarities differ by no more go by priority"
+    )
+    route_index_limit: int = _setting(
+        2_000, 0, 10_000_000, "above this many vectors of routes a backend uses the hnswlib index"
     )
 
     # Those of leases and breakers are read in SQL, where the defaults stand once more: a test compares.
@@ -85,6 +104,13 @@ class Settings:
             )
         return Weights(
             self.weight_cost / total, self.weight_latency / total, self.weight_quality / total
+        )
+
+    @property
+    def route_matching(self) -> RouteMatching:
+        """The defaults of semantic routes."""
+        return RouteMatching(
+            self.route_threshold, self.route_description_threshold, self.route_priority_margin
         )
 
     @classmethod

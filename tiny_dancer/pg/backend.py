@@ -18,6 +18,7 @@ from tiny_dancer.embedding.windows import DEFAULT_MAX_WINDOWS
 from tiny_dancer.errors import MissingFileError
 from tiny_dancer.pg.boundary import server_error_class
 from tiny_dancer.pg.model import ActiveModel
+from tiny_dancer.pg.route_snapshot import RouteCache
 from tiny_dancer.pg.snapshot import Configuration, SnapshotCache
 
 Row = dict[str, Any]
@@ -38,6 +39,7 @@ class Backend:
         self.server_error = server_error_class(plpy)
         self.library: Path = Path(__file__).parents[2]
         self.snapshots = SnapshotCache(self)
+        self.routes = RouteCache(self)
         self._plans: dict[str, Any] = {}
         self._text_vectors: tuple[ActiveModel | None, dict[str, NDArray[np.float32]]] = (None, {})
         self._provider: tuple[tuple[ActiveModel, int], EmbeddingProvider] | None = None

@@ -7,7 +7,17 @@ from typing import Any
 
 import tiny_dancer
 from tiny_dancer.errors import NotReadyError
-from tiny_dancer.pg import agents, batch, cost, embedding, multi_agent, operations, routing
+from tiny_dancer.pg import (
+    agents,
+    batch,
+    cost,
+    embedding,
+    multi_agent,
+    operations,
+    route_index,
+    routes,
+    routing,
+)
 from tiny_dancer.pg.backend import Backend
 from tiny_dancer.pg.boundary import as_server_error, entry_point, server_error_class
 
@@ -23,6 +33,9 @@ ENTRY_POINTS = (
     batch.batch_route,
     cost.record_request_vector,
     cost.optimize_budget,
+    routes.create_route,
+    routes.semantic_route,
+    route_index.build_route_index,
     operations.setup,
     operations.doctor,
     operations.warmup,

@@ -79,11 +79,19 @@ def nearest(
     """Return the k active agents nearest to a vector, through the index where there is one."""
     extension = vector_extension(backend)
     query = nearest_query(model, extension.schema)
+    rows = search(backend, extension, query, vector, k)
+    return [store.agent_from_row(row) for row in rows]
+
+
+def search(
+    backend: Backend, extension: VectorExtension, query: str, vector: NDArray[np.float32], k: int
+) -> Any:
+    """Return the rows of a query for the k nearest to $1, at most $2, with a scan wide enough."""
     before = _widen(backend, k, iterative=extension.version >= ITERATIVE_SCAN_SINCE)
     rows = backend.rows(query, ("text", "bigint"), store.vector_text(vector), k)
     for setting, value in before.items():
         backend.rows(SET_LOCALLY, ("text", "text"), setting, value)
-    return [store.agent_from_row(row) for row in rows]
+    return rows
 
 
 def vector_extension(backend: Backend) -> VectorExtension:

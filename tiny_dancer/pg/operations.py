@@ -60,6 +60,9 @@ def _warm(backend: Backend) -> Iterator[tuple[str, float]]:
     snapshot = backend.snapshots.current()
     yield "registry", (time.perf_counter() - began) * 1000.0
     began = time.perf_counter()
+    backend.routes.current()
+    yield "semantic routes", (time.perf_counter() - began) * 1000.0
+    began = time.perf_counter()
     provider = backend.provider(snapshot.configuration)
     if snapshot.configuration.required_model.provider != "external":
         provider.embed("warm-up")

@@ -108,7 +108,7 @@ class SnapshotCache:
         self._snapshot = None
         if epochs.is_filtered:
             self._configuration = None
-            return self._read(self._read_configuration())
+            return self._read(read_configuration(self._backend))
         self._snapshot = self._read_settled(epochs)
         return self._snapshot[1]
 
@@ -116,7 +116,7 @@ class SnapshotCache:
         """Return settings and model alone, for calls that do not look at the registry."""
         epochs = self._epochs()
         if epochs.is_filtered:
-            return self._read_configuration()
+            return read_configuration(self._backend)
         return self._configuration_of(epochs)
 
     def _epochs(self) -> Epochs:
@@ -135,16 +135,12 @@ class SnapshotCache:
 
     def _configuration_of(self, epochs: Epochs) -> Configuration:
         while self._configuration is None or self._configuration[0] != epochs.configuration:
-            configuration = self._read_configuration()
+            configuration = read_configuration(self._backend)
             after = self._epochs()
             if after.configuration == epochs.configuration:
                 self._configuration = (epochs.configuration, configuration)
             epochs = after
         return self._configuration[1]
-
-    def _read_configuration(self) -> Configuration:
-        overrides = store.setting_overrides(self._backend)
-        return Configuration(Settings.with_overrides(overrides), store.active_model(self._backend))
 
     def _read(self, configuration: Configuration) -> Snapshot:
         settings, model = configuration.settings, configuration.model
@@ -156,3 +152,9 @@ class SnapshotCache:
         dimension = configuration.model.dimension if configuration.model else 0
         estimated = store.count_agents(self._backend) * (4 * dimension + BYTES_BESIDE_VECTOR)
         return estimated <= configuration.settings.snapshot_megabytes * MEGABYTE
+
+
+def read_configuration(backend: Backend) -> Configuration:
+    """Read settings and model from their tables."""
+    overrides = store.setting_overrides(backend)
+    return Configuration(Settings.with_overrides(overrides), store.active_model(backend))
