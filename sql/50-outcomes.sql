@@ -9,16 +9,20 @@ CREATE FUNCTION tiny_dancer.agent_outcomes(
     OUT avg_latency_ms float8,
     OUT p99_latency_ms float8,
     OUT observations bigint,
-    OUT mean_quality float8
+    OUT mean_quality float8,
+    OUT latencies bigint,
+    OUT outputs bigint,
+    OUT avg_output_tokens float8
 ) RETURNS SETOF record
 LANGUAGE sql STABLE PARALLEL SAFE ROWS 20 COST 10000
 BEGIN ATOMIC
     -- The latest outcomes of each agent: bounded work however long the ledger is, and agents change.
     WITH recent AS (
-        SELECT a.id AS agent_id, u.id, u.decision_id, u.success, u.latency_ms, u.quality
+        SELECT a.id AS agent_id, u.id, u.decision_id, u.success, u.latency_ms, u.quality,
+               u.output_tokens
         FROM tiny_dancer.agents a
         CROSS JOIN LATERAL (
-            SELECT r.id, r.decision_id, r.success, r.latency_ms, r.quality
+            SELECT r.id, r.decision_id, r.success, r.latency_ms, r.quality, r.output_tokens
             FROM tiny_dancer.usage r
             WHERE r.agent_id = a.id
             ORDER BY r.recorded_at DESC
@@ -49,7 +53,10 @@ BEGIN ATOMIC
            pg_catalog.avg(r.latency_ms),
            pg_catalog.percentile_cont(0.99) WITHIN GROUP (ORDER BY r.latency_ms),
            pg_catalog.count(*),
-           pg_catalog.avg(COALESCE(j.quality, r.quality, r.success::integer::float8))
+           pg_catalog.avg(COALESCE(j.quality, r.quality, r.success::integer::float8)),
+           pg_catalog.count(r.latency_ms),
+           pg_catalog.count(r.output_tokens),
+           pg_catalog.avg(r.output_tokens)::float8
     FROM recent r
     LEFT JOIN judged j ON j.id = r.id
     GROUP BY r.agent_id;

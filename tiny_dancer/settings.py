@@ -31,6 +31,12 @@ class Settings:
     prior_strength: float = _setting(
         20.0, 0.001, 1_000_000.0, "how many outcomes a registered quality or latency counts as"
     )
+    live_state_seconds: float = _setting(
+        1.0,
+        0.0,
+        3600.0,
+        "greatest age of what a backend knows of outcomes, health and spend",
+    )
     weight_cost: float = _setting(0.3, 0.0, 1.0, "weight of cost in a balanced decision")
     weight_latency: float = _setting(0.3, 0.0, 1.0, "weight of latency in a balanced decision")
     weight_quality: float = _setting(0.4, 0.0, 1.0, "weight of quality in a balanced decision")
@@ -69,12 +75,16 @@ class Settings:
         2_000, 0, 10_000_000, "above this many vectors of routes a backend uses the hnswlib index"
     )
 
-    # Those of leases and breakers are read in SQL, where the defaults stand once more: a test compares.
+    # Those of leases and breakers are read in SQL, where the defaults stand once more; a test
+    # compares them.
     lease_max_seconds: float = _setting(
         3600.0, 1.0, 604_800.0, "longest that a lease may last without being renewed, in seconds"
     )
     breaker_failures: int = _setting(
-        5, 0, 1000, "failures within the window that open an agent's circuit breaker; 0 switches it off"
+        5,
+        0,
+        1000,
+        "failures within the window that open an agent's circuit breaker; 0 switches it off",
     )
     breaker_window_seconds: float = _setting(
         60.0, 0.01, 86_400.0, "the window in which failures of an agent are counted, in seconds"

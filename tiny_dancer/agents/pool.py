@@ -53,3 +53,25 @@ def pool_representatives(
     is_first = np.ones(len(order), dtype=bool)
     is_first[1:] = np.diff(pools[order]) != 0
     return np.sort(np.concatenate((positions[~is_member], members[order[is_first]])))
+
+
+def keep_representatives(
+    kept: NDArray[np.bool_], pool_ids: Positions, in_flight: Floats, weights: Floats
+) -> None:
+    """Of many requests at once, leave each at most one candidate of a pool.
+
+    Args:
+        kept: which agents are candidates of which request, shape [b, n]; changed in place.
+        pool_ids: numbers of the pools of all agents, NO_POOL without one, shape [n].
+        in_flight: requests that the agents are working on, shape [n].
+        weights: shares of the agents in their pools, above 0, shape [n].
+    """
+    for pool in range(int(pool_ids.max(initial=NO_POOL)) + 1):
+        members = np.flatnonzero(pool_ids == pool)
+        # The order in which they are asked is the same for every request.
+        members = members[np.lexsort((members, in_flight[members] / weights[members]))]
+        among = kept[:, members]
+        first = among.argmax(axis=1)
+        anybody = among.any(axis=1)
+        kept[:, members] = False
+        kept[np.flatnonzero(anybody), members[first[anybody]]] = True
