@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import functools
+import os
+import subprocess
 import threading
 import uuid
 from datetime import UTC, datetime
 
 import psycopg
 import pytest
+from conftest import url_of
 from refusal import refused
 from registration import call, register
 from test_cost_recording import in_parallel, record
@@ -226,7 +230,9 @@ def test_a_window_that_has_passed_counts_as_empty(agents):
     record(agents, actual_cost=1)
     reserved = "SELECT sum(remaining) FROM tiny_dancer.agent_budgets()"
     assert agents.execute(reserved).fetchone()[0] == 0
-    agents.execute("UPDATE tiny_dancer.budget_charges SET window_start = window_start - '1 day'::interval")
+    agents.execute(
+        "UPDATE tiny_dancer.budget_charges SET window_start = window_start - '1 day'::interval"
+    )
     assert agents.execute(reserved).fetchone()[0] == 1
     reserve(agents, 1)
 
@@ -249,7 +255,13 @@ def test_a_reservation_counts_in_the_window_it_was_made_in(agents):
     [
         ("day", "UTC", "2026-03-01T23:59Z", "2026-03-01T00:00Z", "2026-03-02T00:00Z"),
         ("day", "Asia/Tokyo", "2026-03-01T23:59Z", "2026-03-01T15:00Z", "2026-03-02T15:00Z"),
-        ("month", "America/New_York", "2026-03-01T04:59Z", "2026-02-01T05:00Z", "2026-03-01T05:00Z"),
+        (
+            "month",
+            "America/New_York",
+            "2026-03-01T04:59Z",
+            "2026-02-01T05:00Z",
+            "2026-03-01T05:00Z",
+        ),
         # The clocks of Berlin: a day of 23 hours, one of 25, and each hour its own.
         ("day", "Europe/Berlin", "2026-03-29T12:00Z", "2026-03-28T23:00Z", "2026-03-29T22:00Z"),
         ("day", "Europe/Berlin", "2026-10-25T12:00Z", "2026-10-24T22:00Z", "2026-10-25T23:00Z"),
@@ -483,3 +495,26 @@ def test_an_administrator_sets_budgets_and_charges_nothing(new_role, agents, con
     assert set_budget(session, None, "month") is True
     with refused("42501"):
         session.execute("INSERT INTO tiny_dancer.budget_charges VALUES (1, now(), 0, 0)")
+
+
+def test_a_dump_brings_budgets_back_as_they_were(agents, new_database, connect, tmp_path):
+    record(agents, actual_cost=0.125)
+    for scope in ({"agent": "gpt-4"}, {"tag": "t"}, {}):
+        set_budget(agents, 1.0, **scope)
+    record(agents, actual_cost=0.25, tags=["t"], idempotency_key="k")
+    settle(agents, reserve(agents, 0.125), 0.0625)
+    held = reserve(agents, 0.0625, tags=["t"])
+    target = new_database()
+    programs, archive = os.environ["TINY_DANCER_PG_BINDIR"], str(tmp_path / "dump")
+    source = url_of(agents.info.dbname)
+    run = functools.partial(subprocess.run, check=True, capture_output=True)
+    run([f"{programs}/pg_dump", "-Fc", "-f", archive, source])
+    run([f"{programs}/pg_restore", "--exit-on-error", "-d", url_of(target), archive])
+    restored = connect(dbname=target)
+    statuses = [call(session, "ruvector_budget_status") for session in (agents, restored)]
+    assert statuses[0] == statuses[1]
+    # Keys, reservations and sequences go on where they were.
+    assert record(restored, idempotency_key="k") == record(agents, idempotency_key="k")
+    assert settle(restored, held, 0.0625) is True
+    record(restored, actual_cost=0.25)
+    assert balance(restored)[0] == 0.75

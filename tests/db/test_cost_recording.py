@@ -290,6 +290,5 @@ def test_a_usage_role_records_and_changes_nothing(new_role, agents, connect):
     for cost in ("-1", "'NaN'", "'Infinity'"):
         with refused("23514"):
             session.execute(
-                "INSERT INTO tiny_dancer.usage (agent_id, cost, success)"
-                f" VALUES (1, {cost}, true)"
+                f"INSERT INTO tiny_dancer.usage (agent_id, cost, success) VALUES (1, {cost}, true)"
             )
