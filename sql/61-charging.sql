@@ -81,6 +81,9 @@ DECLARE
     cost numeric := outcome.cost;
     held tiny_dancer.reservations;
 BEGIN
+    IF outcome.reservation_id IS NULL AND (outcome.cost = 0 OR NOT EXISTS (SELECT FROM tiny_dancer.budgets)) THEN
+        RETURN;
+    END IF;
     SELECT a.name INTO agent FROM tiny_dancer.agents a WHERE a.id = outcome.agent_id;
     IF outcome.reservation_id IS NOT NULL THEN
         SELECT * INTO held FROM tiny_dancer.reservations r WHERE r.id = outcome.reservation_id FOR UPDATE;
@@ -108,52 +111,42 @@ $$;
 COMMENT ON FUNCTION tiny_dancer.charge_outcome(tiny_dancer.usage) IS
     'internal: charges a recorded outcome to every budget that applies, and settles the reservation it names';
 
-CREATE FUNCTION tiny_dancer.account_for(outcome tiny_dancer.usage) RETURNS tiny_dancer.usage
-LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
-SET search_path = pg_catalog, pg_temp
-AS $$
-BEGIN
-    IF outcome.idempotency_key IS NOT NULL THEN
-        INSERT INTO tiny_dancer.usage_keys (key, usage_id) VALUES (outcome.idempotency_key, outcome.id)
-        ON CONFLICT DO NOTHING;
-        IF NOT FOUND THEN
-            RETURN NULL;
-        END IF;
-    END IF;
-    IF outcome.request IS NOT NULL AND NOT EXISTS (
-        SELECT FROM tiny_dancer.settings s WHERE s.name = 'store_request_text' AND s.value = '1')
-    THEN
-        outcome.request := NULL;
-    END IF;
-    PERFORM tiny_dancer.charge_outcome(outcome);
-    RETURN outcome;
-END
-$$;
-COMMENT ON FUNCTION tiny_dancer.account_for(tiny_dancer.usage) IS
-    'internal: remembers the key of an outcome, drops text that must not be stored, and charges; NULL for a repeated key';
-
 CREATE FUNCTION tiny_dancer.count_usage() RETURNS trigger
 LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-    -- Nearly always there is nothing to do, and then this is all it takes. A WHEN clause would cost more: it is
-    -- parsed anew for each statement.
     -- Usage roles can not give the time, so theirs is later than when the statement began. A row that brings an
     -- earlier one was recorded before, and comes from a dump with the charges that it made.
-    IF (NEW.cost = 0 OR NOT EXISTS (SELECT FROM tiny_dancer.budgets)) AND NEW.idempotency_key IS NULL
-       AND NEW.request IS NULL AND NEW.reservation_id IS NULL OR NEW.recorded_at < statement_timestamp()
-    THEN
+    IF NEW.recorded_at < statement_timestamp() THEN
         RETURN NEW;
     END IF;
-    RETURN tiny_dancer.account_for(NEW);
+    IF NEW.idempotency_key IS NOT NULL THEN
+        INSERT INTO tiny_dancer.usage_keys (key, usage_id) VALUES (NEW.idempotency_key, NEW.id)
+        ON CONFLICT DO NOTHING;
+        IF NOT FOUND THEN
+            RETURN NULL;
+        END IF;
+    END IF;
+    IF NEW.request IS NOT NULL AND NOT EXISTS (
+        SELECT FROM tiny_dancer.settings s WHERE s.name = 'store_request_text' AND s.value = '1')
+    THEN
+        NEW.request := NULL;
+    END IF;
+    PERFORM tiny_dancer.charge_outcome(NEW);
+    RETURN NEW;
 END
 $$;
 COMMENT ON FUNCTION tiny_dancer.count_usage() IS
     'trigger: whichever way an outcome gets into the ledger, its key is remembered and its cost is charged';
 
+-- The condition is the hot path of every outcome, and short because it is parsed anew for each statement. The
+-- sequence says whether there ever was a budget, in a tenth of the time of a query.
 CREATE TRIGGER count_usage BEFORE INSERT ON tiny_dancer.usage
-    FOR EACH ROW EXECUTE FUNCTION tiny_dancer.count_usage();
+    FOR EACH ROW WHEN (
+        pg_catalog.num_nonnulls(NEW.idempotency_key, NEW.request, NEW.reservation_id,
+                                pg_catalog.pg_sequence_last_value('tiny_dancer.budgets_id_seq')) > 0)
+    EXECUTE FUNCTION tiny_dancer.count_usage();
 
 -- Opening a budget counts what its present window has seen already, so that neither removing a budget and setting
 -- it again nor moving it to another time zone erases spend.

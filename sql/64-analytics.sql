@@ -47,6 +47,9 @@ CREATE FUNCTION @extschema@.ruvector_routing_analytics(
 LANGUAGE plpgsql STABLE PARALLEL SAFE ROWS 100 COST 100000
 SET search_path = pg_catalog, pg_temp
 AS $$
+DECLARE
+    -- A variable: with the function in its place, which is volatile, the index on time could not be used.
+    since timestamptz := clock_timestamp() - time_range;
 BEGIN
     IF (group_by IN ('agent', 'type', 'route', 'capability', 'tag', 'hour', 'day')) IS NOT TRUE THEN
         RAISE EXCEPTION 'unknown group_by %', coalesce(quote_literal(group_by), 'NULL')
@@ -65,7 +68,7 @@ BEGIN
                b.input_price * u.input_tokens + b.output_price * u.output_tokens + b.fixed_price AS baseline
         FROM tiny_dancer.usage u
         LEFT JOIN tiny_dancer.baseline_agent() b ON true
-        WHERE u.recorded_at > clock_timestamp() - time_range
+        WHERE u.recorded_at > since
     ),
     keyed AS (
         SELECT a.name AS agent,

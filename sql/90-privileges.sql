@@ -68,6 +68,7 @@ BEGIN ATOMIC
         ('usage', 'function', 'decided', 'EXECUTE'),
         ('usage', 'function', 'doctor', 'EXECUTE'),
         ('usage', 'function', 'first_instant', 'EXECUTE'),
+        ('usage', 'function', 'is_plain_outcome', 'EXECUTE'),
         ('usage', 'function', 'list_settings', 'EXECUTE'),
         ('usage', 'function', 'load_library', 'EXECUTE'),
         ('usage', 'function', 'raise_unknown_agent', 'EXECUTE'),
@@ -126,6 +127,7 @@ BEGIN ATOMIC
          'INSERT (agent_id, cost, success, latency_ms, quality, input_tokens, output_tokens, tags, decision_id, '
          'route_name, reservation_id, idempotency_key, request)'),
         ('usage', 'table', 'usage_keys', 'SELECT'),
+        ('usage', 'sequence', 'budgets_id_seq', 'SELECT'),
         ('usage', 'sequence', 'usage_ids', 'USAGE'),
         ('admin', 'function', 'ruvector_register_agent', 'EXECUTE'),
         ('admin', 'function', 'ruvector_remove_agent', 'EXECUTE'),

@@ -144,7 +144,7 @@ class CostOptimizer:
             if name not in names:
                 raise UnknownObjectError(
                     f"the {what} of {name!r} names no active agent",
-                    hint="ruvector_list_agents() shows the registered agents.",
+                    hint="Name agents that ruvector_list_agents() shows as active.",
                 )
             _check_amount(amount, f"the {what} of {name!r}")
         return [given.get(agent.name, missing) for agent in self.history]
