@@ -1,14 +1,5 @@
 -- The circuit breaker of an agent: closed, open, half_open.
 
-CREATE FUNCTION tiny_dancer.setting_number(name text, default_value float8) RETURNS float8
-LANGUAGE sql STABLE PARALLEL SAFE
-BEGIN ATOMIC
-    SELECT coalesce((SELECT s.value::float8 FROM tiny_dancer.settings s WHERE s.name = setting_number.name),
-                    default_value);
-END;
-COMMENT ON FUNCTION tiny_dancer.setting_number(text, float8) IS
-    'internal: a numeric setting for SQL; the default is that of the library, which a test compares';
-
 CREATE TYPE tiny_dancer.breaker_rules AS (
     failures integer,
     failure_window interval,
@@ -18,17 +9,25 @@ CREATE TYPE tiny_dancer.breaker_rules AS (
 );
 COMMENT ON TYPE tiny_dancer.breaker_rules IS 'the settings of the circuit breakers';
 
+-- In PL/pgSQL, which keeps its plans: what is called with every outcome must not be planned every time.
 CREATE FUNCTION tiny_dancer.breaker_rules() RETURNS tiny_dancer.breaker_rules
-LANGUAGE sql STABLE PARALLEL SAFE
-BEGIN ATOMIC
-    SELECT ROW(
-        tiny_dancer.setting_number('breaker_failures', 5)::integer,
-        make_interval(secs => tiny_dancer.setting_number('breaker_window_seconds', 60)),
-        make_interval(secs => tiny_dancer.setting_number('breaker_cooldown_seconds', 30)),
-        make_interval(secs => tiny_dancer.setting_number('breaker_max_cooldown_seconds', 600)),
-        tiny_dancer.setting_number('breaker_successes', 2)::integer
-    )::tiny_dancer.breaker_rules;
-END;
+LANGUAGE plpgsql STABLE PARALLEL SAFE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    rules tiny_dancer.breaker_rules;
+BEGIN
+    SELECT coalesce(max(s.value) FILTER (WHERE s.name = 'breaker_failures'), '5'),
+           coalesce(max(s.value) FILTER (WHERE s.name = 'breaker_window_seconds'), '60')::float8 * '1 s'::interval,
+           coalesce(max(s.value) FILTER (WHERE s.name = 'breaker_cooldown_seconds'), '30')::float8 * '1 s'::interval,
+           coalesce(max(s.value) FILTER (WHERE s.name = 'breaker_max_cooldown_seconds'), '600')::float8 * '1 s'::interval,
+           coalesce(max(s.value) FILTER (WHERE s.name = 'breaker_successes'), '2')
+    INTO rules
+    FROM tiny_dancer.settings s
+    WHERE s.name LIKE 'breaker\_%';
+    RETURN rules;
+END
+$$;
 COMMENT ON FUNCTION tiny_dancer.breaker_rules() IS 'internal: the settings of the circuit breakers in force';
 
 CREATE FUNCTION tiny_dancer.breaker_cooldown(openings integer, rules tiny_dancer.breaker_rules) RETURNS interval
@@ -43,7 +42,7 @@ COMMENT ON FUNCTION tiny_dancer.breaker_cooldown(integer, tiny_dancer.breaker_ru
 
 -- The latest change of state that was written, and what was recorded since. Two outcomes that are recorded at the
 -- same time do not see each other, so both may miss the change that they make together. Then it is found here,
--- by every reader alike, and written by whoever records the next outcome.
+-- by every reader alike, and written by the next outcome that counts, or when the probe is handed out.
 CREATE FUNCTION tiny_dancer.breaker_state(
     agent_id bigint,
     moment timestamptz,
@@ -71,7 +70,8 @@ BEGIN
     openings := 0;
     since := '-infinity';
     is_written := true;
-    IF rules.failures = 0 THEN
+    IF rules.failures = 0
+       OR NOT EXISTS (SELECT FROM tiny_dancer.breaker_events e WHERE e.agent_id = breaker_state.agent_id) THEN
         RETURN;
     END IF;
     SELECT e.* INTO written
@@ -180,13 +180,20 @@ COMMENT ON FUNCTION tiny_dancer.forget_breaker_events(bigint, timestamptz) IS
 -- Only what an agent did since its breaker changed says anything about it: a request that began before the breaker
 -- opened may end well long after, and one that hung through an outage may fail after it is over.
 CREATE FUNCTION tiny_dancer.request_began(outcome tiny_dancer.usage) RETURNS timestamptz
-LANGUAGE sql STABLE PARALLEL SAFE
-BEGIN ATOMIC
-    SELECT least(
-        (SELECT min(d.decided_at) FROM tiny_dancer.decisions d WHERE d.id = outcome.decision_id),
-        -- Bounded, since a time can overflow: a month is older than anything that is judged.
-        outcome.recorded_at - make_interval(secs => least(coalesce(outcome.latency_ms, 0) / 1000, 2592000)));
-END;
+LANGUAGE plpgsql STABLE PARALLEL SAFE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    -- Bounded, since a time can overflow: a month is older than anything that is judged.
+    seconds float8 := least(coalesce(outcome.latency_ms, 0) / 1000, 2592000);
+    decided_at timestamptz;
+BEGIN
+    IF outcome.decision_id IS NOT NULL THEN
+        SELECT min(d.decided_at) INTO decided_at FROM tiny_dancer.decisions d WHERE d.id = outcome.decision_id;
+    END IF;
+    RETURN least(decided_at, outcome.recorded_at - make_interval(secs => seconds));
+END
+$$;
 COMMENT ON FUNCTION tiny_dancer.request_began(tiny_dancer.usage) IS
     'internal: when the request of an outcome began, as far as its decision and its latency tell';
 
@@ -195,10 +202,17 @@ LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
+    retry_at timestamptz;
     rules tiny_dancer.breaker_rules;
     present record;
 BEGIN
-    IF NEW.success AND NOT EXISTS (SELECT FROM tiny_dancer.breaker_events e WHERE e.agent_id = NEW.agent_id) THEN
+    -- All that most outcomes cost: a success counts in the half-open state alone, and nothing in the open one.
+    SELECT e.retry_at INTO retry_at
+    FROM tiny_dancer.breaker_events e
+    WHERE e.agent_id = NEW.agent_id AND e.event IN ('opened', 'closed')
+    ORDER BY e.happened_at DESC, e.id DESC
+    LIMIT 1;
+    IF NEW.success AND retry_at IS NULL OR NEW.recorded_at < retry_at THEN
         RETURN NULL;
     END IF;
     rules := tiny_dancer.breaker_rules();

@@ -42,17 +42,23 @@ CREATE FUNCTION tiny_dancer.present_load(
     OUT max_concurrent integer,
     OUT breaker text,
     OUT refusal text
-) RETURNS SETOF record
-LANGUAGE sql STABLE PARALLEL SAFE ROWS 1
-BEGIN ATOMIC
-    SELECT a.max_concurrent, load.breaker, load.refusal
+) RETURNS record
+LANGUAGE plpgsql STABLE PARALLEL SAFE
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    SELECT a.max_concurrent, load.breaker, load.refusal INTO max_concurrent, breaker, refusal
     FROM tiny_dancer.agents a
     CROSS JOIN tiny_dancer.breaker_rules() AS rules
     CROSS JOIN LATERAL tiny_dancer.agent_load(a.id, a.active, a.max_concurrent, clock_timestamp(), rules) AS load
     WHERE a.id = present_load.agent_id AND a.removed_at IS NULL;
-END;
+    IF NOT FOUND THEN
+        refusal := 'is not registered any more';
+    END IF;
+END
+$$;
 COMMENT ON FUNCTION tiny_dancer.present_load(bigint) IS
-    'internal: limit, circuit breaker and refusal of a living agent at this moment';
+    'internal: limit, circuit breaker and refusal of an agent at this moment';
 
 CREATE FUNCTION tiny_dancer.agent_health(
     OUT agent_id bigint,

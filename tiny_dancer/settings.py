@@ -55,7 +55,10 @@ class Settings:
         3600.0, 1.0, 604_800.0, "longest that a lease may last without being renewed, in seconds"
     )
     breaker_failures: int = _setting(
-        5, 0, 1000, "failures within the window that open an agent's circuit breaker; 0 switches it off"
+        5,
+        0,
+        1000,
+        "failures within the window that open an agent's circuit breaker; 0 switches it off",
     )
     breaker_window_seconds: float = _setting(
         60.0, 0.01, 86_400.0, "the window in which failures of an agent are counted, in seconds"

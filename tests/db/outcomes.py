@@ -58,9 +58,7 @@ def release(session, lease):
 
 
 def renew(session, lease, ttl="1 minute"):
-    return session.execute(
-        "SELECT ruvector_renew(%s, %s::interval)", (lease, ttl)
-    ).fetchone()[0]
+    return session.execute("SELECT ruvector_renew(%s, %s::interval)", (lease, ttl)).fetchone()[0]
 
 
 def status(session, name):

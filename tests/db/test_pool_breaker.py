@@ -374,9 +374,37 @@ def test_two_failures_at_once_open_it(quick, connect):
     assert (row.breaker, row.failures) == ("open", 3)
     time.sleep(COOLDOWN)
     assert breaker(quick, "a") == "half_open"
+    release(quick, acquire(quick, "a").lease)
     succeed(quick, "a", 2)
     assert breaker(quick, "a") == "closed"
-    assert events(quick)[-1] == "closed"
+    assert events(quick) == [*["failure"] * 3, "opened", "success", "success", "closed"]
+
+
+def test_an_opening_that_nobody_wrote_goes_after_a_window(quick, connect):
+    settings(quick, breaker_window_seconds="0.5", breaker_failures="2")
+    first, second = connect(), connect()
+    for session in (first, second):
+        session.execute("BEGIN")
+        fail(session, "a")
+    for session in (first, second):
+        session.execute("COMMIT")
+    assert breaker(quick, "a") == "open"
+    time.sleep(0.55)
+    assert breaker(quick, "a") == "closed"
+    fail(quick, "a")
+    assert breaker(quick, "a") == "closed"
+
+
+def test_an_opening_that_nobody_wrote_is_written_by_the_next_failure(quick, connect):
+    settings(quick, breaker_failures="2")
+    first, second = connect(), connect()
+    for session in (first, second):
+        session.execute("BEGIN")
+        fail(session, "a")
+    for session in (first, second):
+        session.execute("COMMIT")
+    fail(quick, "a")
+    assert events(quick) == ["failure", "failure", "opened"]
 
 
 def test_two_successes_at_once_close_it(quick, connect):

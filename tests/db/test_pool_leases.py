@@ -56,7 +56,12 @@ def test_without_a_limit_all_are_counted(registry):
     for _ in range(5):
         acquire(registry, "a")
     row = status(registry, "a")
-    assert (row.in_flight, row.free_slots, row.max_concurrent, row.available) == (5, None, None, True)
+    assert (row.in_flight, row.free_slots, row.max_concurrent, row.available) == (
+        5,
+        None,
+        None,
+        True,
+    )
 
 
 def test_a_pool_gives_the_least_in_flight_by_weight(registry):
@@ -97,7 +102,9 @@ def test_an_unknown_name(registry, name):
         acquire(registry, name)
 
 
-@pytest.mark.parametrize("ttl", ["0", "-1 second", "1 hour 1 second", "1000000 years", None, "1 microsecond"])
+@pytest.mark.parametrize(
+    "ttl", ["0", "-1 second", "1 hour 1 second", "1000000 years", None, "1 microsecond"]
+)
 def test_a_duration_that_makes_no_sense(registry, ttl):
     register(registry, "a")
     with refused("22023", "a lease can not last", detail="lease_max_seconds"):
@@ -328,7 +335,9 @@ def test_who_waits_gets_the_slot_that_a_rollback_frees(db, connect):
     results = at_once(
         [first, second],
         lambda session: (
-            acquire(session, "a") if session is second else (time.sleep(0.3), session.execute("ROLLBACK"))
+            acquire(session, "a")
+            if session is second
+            else (time.sleep(0.3), session.execute("ROLLBACK"))
         ),
     )
     assert results[1].agent_name == "a"

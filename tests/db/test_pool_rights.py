@@ -89,7 +89,9 @@ def test_the_names_of_another_schema_mislead_nobody(roles, db):
     one = roles[0]
     user = one.info.user
     db.execute(sql.SQL("CREATE SCHEMA {0} AUTHORIZATION {0}").format(sql.Identifier(user)))
-    one.execute("CREATE FUNCTION clock_timestamp() RETURNS timestamptz LANGUAGE sql AS 'SELECT NULL::timestamptz'")
+    one.execute(
+        "CREATE FUNCTION clock_timestamp() RETURNS timestamptz LANGUAGE sql AS 'SELECT NULL::timestamptz'"
+    )
     one.execute("CREATE TEMP TABLE leases (agent_id bigint)")
     one.execute('SET search_path = "$user", pg_temp, public, pg_catalog')
     lease = acquire(one, "a").lease

@@ -72,7 +72,12 @@ def test_it_agrees_with_the_plain_way(data):
 
 
 def test_the_registry_numbers_its_pools():
-    agents = [Agent("c", pool="x", weight=3.0), Agent("a", pool="y"), Agent("b"), Agent("d", pool="x")]
+    agents = [
+        Agent("c", pool="x", weight=3.0),
+        Agent("a", pool="y"),
+        Agent("b"),
+        Agent("d", pool="x"),
+    ]
     registry = AgentRegistry(agents)
     assert registry.names == ["a", "b", "c", "d"]
     assert registry.pool_ids.tolist() == [0, NO_POOL, 1, 1]
