@@ -20,6 +20,7 @@ LANGUAGE sql IMMUTABLE PARALLEL SAFE ROWS 40
 BEGIN ATOMIC
     SELECT * FROM (VALUES
         ('usage', 'function', 'ruvector_acquire', 'EXECUTE'),
+        ('usage', 'function', 'ruvector_batch_route', 'EXECUTE'),
         ('usage', 'function', 'ruvector_embed', 'EXECUTE'),
         ('usage', 'function', 'ruvector_embed_batch', 'EXECUTE'),
         ('usage', 'function', 'ruvector_explain_route', 'EXECUTE'),
@@ -33,6 +34,8 @@ BEGIN ATOMIC
         ('usage', 'function', 'ruvector_route', 'EXECUTE'),
         ('usage', 'function', 'agent_health', 'EXECUTE'),
         ('usage', 'function', 'agent_load', 'EXECUTE'),
+        ('usage', 'function', 'ruvector_route_multi', 'EXECUTE'),
+        ('usage', 'function', 'batch_route', 'EXECUTE'),
         ('usage', 'function', 'boot', 'EXECUTE'),
         ('usage', 'function', 'breaker_cooldown', 'EXECUTE'),
         ('usage', 'function', 'breaker_rules', 'EXECUTE'),
