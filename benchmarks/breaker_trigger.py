@@ -1,7 +1,7 @@
 """What the circuit breakers cost where outcomes are recorded.
 
 Sessions insert outcomes with pgbench over the Unix socket, in autocommit, once with the trigger
-observe_outcome on tiny_dancer.usage and once without, in turns. Run it with the throw-away server up:
+observe_failure on tiny_dancer.usage and once without, in turns. Run it with the throw-away server up:
 
     .dev/venv/bin/python benchmarks/breaker_trigger.py "$(make -s url)" --bindir DIR
 
@@ -98,9 +98,9 @@ def measure(
             if before:
                 session.execute(before)
             switch = "ENABLE" if is_on else "DISABLE"
-            session.execute(f"ALTER TABLE tiny_dancer.usage {switch} TRIGGER observe_outcome")
+            session.execute(f"ALTER TABLE tiny_dancer.usage {switch} TRIGGER observe_failure")
             rates[is_on].append(throughput(url, arguments, synchronous, INSERT.format(success)))
-            session.execute("ALTER TABLE tiny_dancer.usage ENABLE TRIGGER observe_outcome")
+            session.execute("ALTER TABLE tiny_dancer.usage ENABLE TRIGGER observe_failure")
     return rates
 
 

@@ -98,7 +98,7 @@ BEGIN
         FROM clock_timestamp() AS moment
         RETURNING l.id, l.expires_at INTO lease, expires_at;
         UPDATE tiny_dancer.agent_slots s SET leases_taken = s.leases_taken + 1 WHERE s.agent_id = take_slot.agent_id;
-        IF present.breaker = 'half_open' THEN
+        IF NOT present.is_written THEN
             PERFORM tiny_dancer.write_breaker_state(agent_id, clock_timestamp(), tiny_dancer.breaker_rules());
         END IF;
     EXCEPTION WHEN SQLSTATE 'TD003' THEN
@@ -246,6 +246,9 @@ BEGIN
     WHERE l.id = ANY (ARRAY(
         SELECT past.id FROM tiny_dancer.leases past WHERE past.expires_at <= clock_timestamp() FOR UPDATE SKIP LOCKED));
     GET DIAGNOSTICS deleted = ROW_COUNT;
+    -- What is known of an agent's recovery must not go with the outcomes that show it.
+    PERFORM tiny_dancer.write_breaker_state(e.agent_id, clock_timestamp(), rules)
+    FROM (SELECT DISTINCT b.agent_id FROM tiny_dancer.breaker_events b) AS e;
     SELECT coalesce(sum(tiny_dancer.forget_breaker_events(e.agent_id, clock_timestamp() - 2 * rules.failure_window)), 0)
     INTO forgotten
     FROM (SELECT DISTINCT b.agent_id FROM tiny_dancer.breaker_events b) AS e;
@@ -253,4 +256,4 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION tiny_dancer.forget_pool_history() IS
-    'deletes leases that have expired and outcomes that no longer bear on a circuit breaker; returns how many rows';
+    'deletes leases that have expired and failures that no longer bear on a circuit breaker, and writes down its state; returns how many rows it deleted; run it before old outcomes are deleted';

@@ -50,7 +50,7 @@ class Settings:
         20_000, 0, 10_000_000, "above this many agents a capability search uses the HNSW index"
     )
 
-    # Those of leases and breakers are read in SQL, where the defaults stand once more: a test compares.
+    # Those of leases and breakers are read in SQL, where a test finds the same defaults.
     lease_max_seconds: float = _setting(
         3600.0, 1.0, 604_800.0, "longest that a lease may last without being renewed, in seconds"
     )
