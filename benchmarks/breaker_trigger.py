@@ -1,7 +1,7 @@
 """What the circuit breakers cost where outcomes are recorded.
 
 Sessions insert outcomes with pgbench over the Unix socket, in autocommit, once with the trigger
-observe_failure on tiny_dancer.usage and once without, in turns. Run it with the throw-away server up:
+observe_failure on tiny_dancer.usage and once without, in turns. With the throw-away server up:
 
     .dev/venv/bin/python benchmarks/breaker_trigger.py "$(make -s url)" --bindir DIR
 
