@@ -1,14 +1,5 @@
 -- The circuit breaker of an agent: closed, open, half_open.
 
-CREATE FUNCTION tiny_dancer.setting_number(name text, default_value float8) RETURNS float8
-LANGUAGE sql STABLE PARALLEL SAFE
-BEGIN ATOMIC
-    SELECT coalesce((SELECT s.value::float8 FROM tiny_dancer.settings s WHERE s.name = setting_number.name),
-                    default_value);
-END;
-COMMENT ON FUNCTION tiny_dancer.setting_number(text, float8) IS
-    'internal: a numeric setting for SQL; the default is that of the library, which a test compares';
-
 CREATE TYPE tiny_dancer.breaker_rules AS (
     failures integer,
     failure_window interval,
@@ -18,17 +9,25 @@ CREATE TYPE tiny_dancer.breaker_rules AS (
 );
 COMMENT ON TYPE tiny_dancer.breaker_rules IS 'the settings of the circuit breakers';
 
+-- In PL/pgSQL, which keeps its plans: what is called with every outcome must not be planned every time.
 CREATE FUNCTION tiny_dancer.breaker_rules() RETURNS tiny_dancer.breaker_rules
-LANGUAGE sql STABLE PARALLEL SAFE
-BEGIN ATOMIC
-    SELECT ROW(
-        tiny_dancer.setting_number('breaker_failures', 5)::integer,
-        make_interval(secs => tiny_dancer.setting_number('breaker_window_seconds', 60)),
-        make_interval(secs => tiny_dancer.setting_number('breaker_cooldown_seconds', 30)),
-        make_interval(secs => tiny_dancer.setting_number('breaker_max_cooldown_seconds', 600)),
-        tiny_dancer.setting_number('breaker_successes', 2)::integer
-    )::tiny_dancer.breaker_rules;
-END;
+LANGUAGE plpgsql STABLE PARALLEL SAFE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    rules tiny_dancer.breaker_rules;
+BEGIN
+    SELECT coalesce(max(s.value) FILTER (WHERE s.name = 'breaker_failures'), '5'),
+           coalesce(max(s.value) FILTER (WHERE s.name = 'breaker_window_seconds'), '60')::float8 * '1 s'::interval,
+           coalesce(max(s.value) FILTER (WHERE s.name = 'breaker_cooldown_seconds'), '30')::float8 * '1 s'::interval,
+           coalesce(max(s.value) FILTER (WHERE s.name = 'breaker_max_cooldown_seconds'), '600')::float8 * '1 s'::interval,
+           coalesce(max(s.value) FILTER (WHERE s.name = 'breaker_successes'), '2')
+    INTO rules
+    FROM tiny_dancer.settings s
+    WHERE s.name LIKE 'breaker\_%';
+    RETURN rules;
+END
+$$;
 COMMENT ON FUNCTION tiny_dancer.breaker_rules() IS 'internal: the settings of the circuit breakers in force';
 
 CREATE FUNCTION tiny_dancer.breaker_cooldown(openings integer, rules tiny_dancer.breaker_rules) RETURNS interval
@@ -41,9 +40,50 @@ END;
 COMMENT ON FUNCTION tiny_dancer.breaker_cooldown(integer, tiny_dancer.breaker_rules) IS
     'internal: how long a breaker stays open, doubled with every opening in a row up to the longest';
 
--- The latest change of state that was written, and what was recorded since. Two outcomes that are recorded at the
--- same time do not see each other, so both may miss the change that they make together. Then it is found here,
--- by every reader alike, and written by whoever records the next outcome.
+-- Only what an agent did since its breaker changed says anything about it: a request that began before the breaker
+-- opened may end well long after, and one that hung through an outage may fail after it is over.
+CREATE FUNCTION tiny_dancer.request_began(outcome tiny_dancer.usage) RETURNS timestamptz
+LANGUAGE plpgsql STABLE PARALLEL SAFE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    -- Bounded, since a time can overflow: a month is older than anything that is judged.
+    seconds float8 := least(coalesce(outcome.latency_ms, 0) / 1000, 2592000);
+    decided_at timestamptz;
+BEGIN
+    IF outcome.decision_id IS NOT NULL THEN
+        SELECT min(d.decided_at) INTO decided_at FROM tiny_dancer.decisions d WHERE d.id = outcome.decision_id;
+    END IF;
+    RETURN least(decided_at, outcome.recorded_at - make_interval(secs => seconds));
+END
+$$;
+COMMENT ON FUNCTION tiny_dancer.request_began(tiny_dancer.usage) IS
+    'internal: when the request of an outcome began, as far as its decision and its latency tell';
+
+CREATE FUNCTION tiny_dancer.recovered_at(agent_id bigint, since timestamptz, successes integer) RETURNS timestamptz
+LANGUAGE plpgsql STABLE PARALLEL SAFE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    moment timestamptz;
+BEGIN
+    SELECT u.recorded_at INTO moment
+    FROM tiny_dancer.usage u
+    WHERE u.agent_id = recovered_at.agent_id AND u.recorded_at >= recovered_at.since AND u.success
+          AND tiny_dancer.request_began(u) >= recovered_at.since
+    ORDER BY u.recorded_at
+    OFFSET successes - 1 LIMIT 1;
+    RETURN moment;
+END
+$$;
+COMMENT ON FUNCTION tiny_dancer.recovered_at(bigint, timestamptz, integer) IS
+    'internal: when an agent had so many successes of requests that began since a time; NULL if it has not';
+
+-- The latest change of state that was written, and what was recorded since. A change that nobody has written yet is
+-- found here, by every reader alike: the successes that close a breaker write nothing, and two failures recorded at
+-- the same time do not see each other, so both may miss the opening that they make together. The next failure or
+-- lease writes it.
+-- As the owner, since it looks at outcomes; it tells nothing of them but the state.
 CREATE FUNCTION tiny_dancer.breaker_state(
     agent_id bigint,
     moment timestamptz,
@@ -56,14 +96,13 @@ CREATE FUNCTION tiny_dancer.breaker_state(
     OUT since timestamptz,
     OUT is_written boolean
 ) RETURNS record
-LANGUAGE plpgsql STABLE PARALLEL SAFE
+LANGUAGE plpgsql STABLE PARALLEL SAFE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
     written tiny_dancer.breaker_events;
     last_failure timestamptz;
-    last_success timestamptz;
-    successes integer;
+    closed_at timestamptz;
     burst integer;
 BEGIN
     state := 'closed';
@@ -71,7 +110,8 @@ BEGIN
     openings := 0;
     since := '-infinity';
     is_written := true;
-    IF rules.failures = 0 THEN
+    IF rules.failures = 0
+       OR NOT EXISTS (SELECT FROM tiny_dancer.breaker_events e WHERE e.agent_id = breaker_state.agent_id) THEN
         RETURN;
     END IF;
     SELECT e.* INTO written
@@ -88,12 +128,9 @@ BEGIN
         since := written.happened_at;
     END IF;
 
-    SELECT max(e.happened_at) FILTER (WHERE e.event = 'failure'),
-           max(e.happened_at) FILTER (WHERE e.event = 'success'),
-           count(*) FILTER (WHERE e.event = 'success')
-    INTO last_failure, last_success, successes
+    SELECT max(e.happened_at) INTO last_failure
     FROM tiny_dancer.breaker_events e
-    WHERE e.agent_id = breaker_state.agent_id AND e.event IN ('failure', 'success') AND e.happened_at >= since;
+    WHERE e.agent_id = breaker_state.agent_id AND e.event = 'failure' AND e.happened_at >= since;
     SELECT count(*) FILTER (WHERE e.happened_at > moment - rules.failure_window),
            count(*) FILTER (WHERE e.happened_at > last_failure - rules.failure_window)
     INTO failures, burst
@@ -110,13 +147,16 @@ BEGIN
         retry_at := opened_at + tiny_dancer.breaker_cooldown(openings, rules);
         since := retry_at;
         is_written := false;
-    ELSIF opened_at IS NOT NULL AND successes >= rules.successes THEN
-        opened_at := NULL;
-        retry_at := NULL;
-        openings := 0;
-        since := last_success;
-        failures := 0;
-        is_written := false;
+    ELSIF moment >= retry_at THEN
+        closed_at := tiny_dancer.recovered_at(agent_id, retry_at, rules.successes);
+        IF closed_at IS NOT NULL THEN
+            opened_at := NULL;
+            retry_at := NULL;
+            openings := 0;
+            failures := 0;
+            since := closed_at;
+            is_written := false;
+        END IF;
     END IF;
     IF opened_at IS NOT NULL THEN
         state := CASE WHEN moment < retry_at THEN 'open' ELSE 'half_open' END;
@@ -124,7 +164,7 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION tiny_dancer.breaker_state(bigint, timestamptz, tiny_dancer.breaker_rules) IS
-    'internal: state of an agent''s circuit breaker at a moment; since is the time from which on requests must have begun for their outcomes to count, is_written whether the ledger says the same';
+    'internal: state of an agent''s circuit breaker at a moment; outcomes of requests that began before since do not count, is_written says whether the ledger shows this state';
 
 CREATE FUNCTION tiny_dancer.write_breaker_state(
     agent_id bigint, moment timestamptz, rules tiny_dancer.breaker_rules
@@ -177,32 +217,15 @@ $$;
 COMMENT ON FUNCTION tiny_dancer.forget_breaker_events(bigint, timestamptz) IS
     'internal: deletes what no longer bears on the state of an agent''s breaker; keeps the latest change of state';
 
--- Only what an agent did since its breaker changed says anything about it: a request that began before the breaker
--- opened may end well long after, and one that hung through an outage may fail after it is over.
-CREATE FUNCTION tiny_dancer.request_began(outcome tiny_dancer.usage) RETURNS timestamptz
-LANGUAGE sql STABLE PARALLEL SAFE
-BEGIN ATOMIC
-    SELECT least(
-        (SELECT min(d.decided_at) FROM tiny_dancer.decisions d WHERE d.id = outcome.decision_id),
-        -- Bounded, since a time can overflow: a month is older than anything that is judged.
-        outcome.recorded_at - make_interval(secs => least(coalesce(outcome.latency_ms, 0) / 1000, 2592000)));
-END;
-COMMENT ON FUNCTION tiny_dancer.request_began(tiny_dancer.usage) IS
-    'internal: when the request of an outcome began, as far as its decision and its latency tell';
-
-CREATE FUNCTION tiny_dancer.observe_outcome() RETURNS trigger
+CREATE FUNCTION tiny_dancer.observe_failure() RETURNS trigger
 LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    rules tiny_dancer.breaker_rules;
+    rules tiny_dancer.breaker_rules := tiny_dancer.breaker_rules();
     present record;
 BEGIN
-    IF NEW.success AND NOT EXISTS (SELECT FROM tiny_dancer.breaker_events e WHERE e.agent_id = NEW.agent_id) THEN
-        RETURN NULL;
-    END IF;
-    rules := tiny_dancer.breaker_rules();
-    -- A restore brings outcomes of long ago, which are no news.
+    -- A restore brings failures of long ago, which are no news.
     IF rules.failures = 0 OR NEW.recorded_at < clock_timestamp() - rules.failure_window THEN
         RETURN NULL;
     END IF;
@@ -210,22 +233,22 @@ BEGIN
     IF NOT present.is_written THEN
         PERFORM tiny_dancer.write_breaker_state(NEW.agent_id, NEW.recorded_at, rules);
     END IF;
-    IF present.state = 'open' OR (NEW.success AND present.state = 'closed')
-       OR tiny_dancer.request_began(NEW) < present.since THEN
+    IF present.state = 'open' OR tiny_dancer.request_began(NEW) < present.since THEN
         RETURN NULL;
     END IF;
     INSERT INTO tiny_dancer.breaker_events (agent_id, happened_at, event)
-    VALUES (NEW.agent_id, NEW.recorded_at, CASE WHEN NEW.success THEN 'success' ELSE 'failure' END);
+    VALUES (NEW.agent_id, NEW.recorded_at, 'failure');
     PERFORM tiny_dancer.write_breaker_state(NEW.agent_id, NEW.recorded_at, rules);
     PERFORM tiny_dancer.forget_breaker_events(NEW.agent_id, NEW.recorded_at - 2 * rules.failure_window);
     RETURN NULL;
 END
 $$;
-COMMENT ON FUNCTION tiny_dancer.observe_outcome() IS
-    'trigger: lets a recorded outcome count for the circuit breaker of its agent';
+COMMENT ON FUNCTION tiny_dancer.observe_failure() IS
+    'trigger: lets a recorded failure count for the circuit breaker of its agent';
 
-CREATE TRIGGER observe_outcome AFTER INSERT ON tiny_dancer.usage
-    FOR EACH ROW EXECUTE FUNCTION tiny_dancer.observe_outcome();
+-- For failures alone: a success costs nothing here.
+CREATE TRIGGER observe_failure AFTER INSERT ON tiny_dancer.usage
+    FOR EACH ROW WHEN (NOT NEW.success) EXECUTE FUNCTION tiny_dancer.observe_failure();
 
 CREATE FUNCTION tiny_dancer.reset_breaker(agent text) RETURNS boolean
 LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE

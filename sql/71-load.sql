@@ -12,6 +12,7 @@ CREATE FUNCTION tiny_dancer.agent_load(
     OUT failures integer,
     OUT opened_at timestamptz,
     OUT retry_at timestamptz,
+    OUT is_written boolean,
     OUT refusal text
 ) RETURNS record
 LANGUAGE plpgsql STABLE PARALLEL SAFE
@@ -24,7 +25,8 @@ BEGIN
     FROM tiny_dancer.leases l
     WHERE l.agent_id = agent_load.agent_id AND l.expires_at > moment;
     free_slots := CASE WHEN max_concurrent IS NOT NULL THEN greatest(max_concurrent - in_flight, 0) END;
-    SELECT b.state, b.failures, b.opened_at, b.retry_at INTO breaker, failures, opened_at, retry_at
+    SELECT b.state, b.failures, b.opened_at, b.retry_at, b.is_written
+    INTO breaker, failures, opened_at, retry_at, is_written
     FROM tiny_dancer.breaker_state(agent_id, moment, rules) b;
     refusal := CASE
         WHEN NOT active THEN 'is inactive'
@@ -41,18 +43,26 @@ CREATE FUNCTION tiny_dancer.present_load(
     agent_id bigint,
     OUT max_concurrent integer,
     OUT breaker text,
+    OUT is_written boolean,
     OUT refusal text
-) RETURNS SETOF record
-LANGUAGE sql STABLE PARALLEL SAFE ROWS 1
-BEGIN ATOMIC
-    SELECT a.max_concurrent, load.breaker, load.refusal
+) RETURNS record
+LANGUAGE plpgsql STABLE PARALLEL SAFE
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    SELECT a.max_concurrent, load.breaker, load.is_written, load.refusal
+    INTO max_concurrent, breaker, is_written, refusal
     FROM tiny_dancer.agents a
     CROSS JOIN tiny_dancer.breaker_rules() AS rules
     CROSS JOIN LATERAL tiny_dancer.agent_load(a.id, a.active, a.max_concurrent, clock_timestamp(), rules) AS load
     WHERE a.id = present_load.agent_id AND a.removed_at IS NULL;
-END;
+    IF NOT FOUND THEN
+        refusal := 'is not registered any more';
+    END IF;
+END
+$$;
 COMMENT ON FUNCTION tiny_dancer.present_load(bigint) IS
-    'internal: limit, circuit breaker and refusal of a living agent at this moment';
+    'internal: limit, circuit breaker and refusal of an agent at this moment';
 
 CREATE FUNCTION tiny_dancer.agent_health(
     OUT agent_id bigint,

@@ -6,8 +6,11 @@ SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
     seconds float8 := extract(epoch FROM ttl);
-    most float8 := tiny_dancer.setting_number('lease_max_seconds', 3600);
+    most float8;
 BEGIN
+    SELECT coalesce(max(s.value), '3600')::float8 INTO most
+    FROM tiny_dancer.settings s
+    WHERE s.name = 'lease_max_seconds';
     IF ttl IS NULL OR seconds < 0.001 OR seconds > most THEN
         RAISE EXCEPTION 'a lease can not last %', coalesce(quote_literal(ttl::text), 'NULL')
             USING ERRCODE = '22023',
@@ -55,7 +58,7 @@ DECLARE
 BEGIN
     -- Who is full or open is found without a lock, and not queued at.
     SELECT * INTO present FROM tiny_dancer.present_load(agent_id);
-    refusal := CASE WHEN FOUND THEN present.refusal ELSE 'is not registered any more' END;
+    refusal := present.refusal;
     IF refusal IS NOT NULL THEN
         RETURN;
     END IF;
@@ -83,7 +86,6 @@ BEGIN
         WHERE l.agent_id = take_slot.agent_id;
         SELECT * INTO present FROM tiny_dancer.present_load(agent_id);
         refusal := CASE
-            WHEN NOT FOUND THEN 'is not registered any more'
             WHEN present.refusal IS NOT NULL THEN present.refusal
             WHEN held >= present.max_concurrent THEN format('is full (%s of %s)', held, present.max_concurrent)
             WHEN present.breaker = 'half_open' AND probes > 0 THEN 'is being probed after failures'
@@ -96,6 +98,9 @@ BEGIN
         FROM clock_timestamp() AS moment
         RETURNING l.id, l.expires_at INTO lease, expires_at;
         UPDATE tiny_dancer.agent_slots s SET leases_taken = s.leases_taken + 1 WHERE s.agent_id = take_slot.agent_id;
+        IF NOT present.is_written THEN
+            PERFORM tiny_dancer.write_breaker_state(agent_id, clock_timestamp(), tiny_dancer.breaker_rules());
+        END IF;
     EXCEPTION WHEN SQLSTATE 'TD003' THEN
         RETURN;
     END;
@@ -241,6 +246,9 @@ BEGIN
     WHERE l.id = ANY (ARRAY(
         SELECT past.id FROM tiny_dancer.leases past WHERE past.expires_at <= clock_timestamp() FOR UPDATE SKIP LOCKED));
     GET DIAGNOSTICS deleted = ROW_COUNT;
+    -- What is known of an agent's recovery must not go with the outcomes that show it.
+    PERFORM tiny_dancer.write_breaker_state(e.agent_id, clock_timestamp(), rules)
+    FROM (SELECT DISTINCT b.agent_id FROM tiny_dancer.breaker_events b) AS e;
     SELECT coalesce(sum(tiny_dancer.forget_breaker_events(e.agent_id, clock_timestamp() - 2 * rules.failure_window)), 0)
     INTO forgotten
     FROM (SELECT DISTINCT b.agent_id FROM tiny_dancer.breaker_events b) AS e;
@@ -248,4 +256,4 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION tiny_dancer.forget_pool_history() IS
-    'deletes leases that have expired and outcomes that no longer bear on a circuit breaker; returns how many rows';
+    'deletes leases that have expired and failures that no longer bear on a circuit breaker, and writes down its state; returns how many rows it deleted; run it before old outcomes are deleted';

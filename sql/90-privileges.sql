@@ -74,7 +74,6 @@ BEGIN ATOMIC
         ('usage', 'function', 'raise_unknown_agent', 'EXECUTE'),
         ('usage', 'function', 'refusal_detail', 'EXECUTE'),
         ('usage', 'function', 'refuse_lease_writes', 'EXECUTE'),
-        ('usage', 'function', 'setting_number', 'EXECUTE'),
         ('usage', 'function', 'slot_holders', 'EXECUTE'),
         ('usage', 'function', 'take_slot', 'EXECUTE'),
         ('usage', 'function', 'record_request_vector', 'EXECUTE'),

@@ -75,8 +75,7 @@ class Settings:
         2_000, 0, 10_000_000, "above this many vectors of routes a backend uses the hnswlib index"
     )
 
-    # Those of leases and breakers are read in SQL, where the defaults stand once more; a test
-    # compares them.
+    # Those of leases and breakers are read in SQL, where a test finds the same defaults.
     lease_max_seconds: float = _setting(
         3600.0, 1.0, 604_800.0, "longest that a lease may last without being renewed, in seconds"
     )

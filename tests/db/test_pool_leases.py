@@ -172,9 +172,8 @@ def test_releasing_says_whether_the_lease_was_held(registry):
 
 def test_a_rolled_back_acquire_takes_nothing(db):
     register(db, "a", max_concurrent=1)
-    with pytest.raises(ZeroDivisionError), db.transaction():
+    with db.transaction(force_rollback=True):
         acquire(db, "a")
-        raise ZeroDivisionError
     assert status(db, "a").in_flight == 0
     acquire(db, "a")
 
@@ -297,13 +296,14 @@ def test_slots_are_exact_while_leases_come_and_go(db, connect):
         for _ in range(25):
             try:
                 lease = acquire(session, "p", "5 seconds")
-            except psycopg.errors.Error as error:
-                assert error.sqlstate == "TD003", error
+            except psycopg.Error as error:
+                if error.sqlstate != "TD003":
+                    raise
                 continue
             most.append(
                 session.execute(
                     "SELECT max(n) FROM (SELECT count(*) AS n FROM tiny_dancer.leases"
-                    " GROUP BY agent_id, agent_id) AS held"
+                    " GROUP BY agent_id) AS held"
                 ).fetchone()[0]
             )
             renew(session, lease.lease)

@@ -90,7 +90,8 @@ def test_the_names_of_another_schema_mislead_nobody(roles, db):
     user = one.info.user
     db.execute(sql.SQL("CREATE SCHEMA {0} AUTHORIZATION {0}").format(sql.Identifier(user)))
     one.execute(
-        "CREATE FUNCTION clock_timestamp() RETURNS timestamptz LANGUAGE sql AS 'SELECT NULL::timestamptz'"
+        "CREATE FUNCTION clock_timestamp() RETURNS timestamptz"
+        " LANGUAGE sql AS 'SELECT NULL::timestamptz'"
     )
     one.execute("CREATE TEMP TABLE leases (agent_id bigint)")
     one.execute('SET search_path = "$user", pg_temp, public, pg_catalog')
