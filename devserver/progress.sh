@@ -18,7 +18,7 @@ fail() {
 # step WHAT COMMAND...: run a command, its output in a log, a line of progress on the screen.
 # The command stays in the foreground, so that Ctrl-C reaches it.
 step() {
-    local what=$1 log began ticker status=0
+    local what=$1 log began ticker status=0 interrupted=''
     shift
     mkdir -p "$LOGS"
     log=$LOGS/$(printf '%s' "$what" | tr -cs 'A-Za-z0-9' '-' | sed 's/-*$//').log
@@ -28,11 +28,16 @@ step() {
     ticker=$!
     # shellcheck disable=SC2064  # the value of now is meant
     trap "kill $ticker 2>/dev/null || true" EXIT
+    trap 'interrupted=yes' INT
     "$@" >"$log" 2>&1 || status=$?
     kill "$ticker" 2>/dev/null || true
     wait "$ticker" 2>/dev/null || true
-    trap - EXIT
+    trap - EXIT INT
     [ ! -t 2 ] || printf '\r\033[K' >&2
+    if [ -n "$interrupted" ]; then
+        say "Interrupted. What was done before stays done: run make again to go on."
+        exit 130
+    fi
     if [ "$status" -ne 0 ]; then
         tail -n 30 "$log" | sed 's/^/    | /' >&2
         printf 'error: %s failed (exit code %s); the whole output is in %s\n' \
@@ -44,10 +49,13 @@ step() {
 
 # The last line that the command wrote: every second on a terminal, now and then elsewhere.
 progress_ticker() {
-    local log=$1 began=$2 every=20 last
+    local log=$1 began=$2 every=20 last silence
     local parent=$$
     [ ! -t 2 ] || every=1
-    while sleep "$every" && kill -0 "$parent" 2>/dev/null; do
+    # A pipe that nobody writes to: waiting for it starts no process that could be left behind.
+    exec {silence}<> <(:)
+    while kill -0 "$parent" 2>/dev/null; do
+        if read -r -t "$every" -u "$silence"; then break; fi
         last=$(tail -n 5 "$log" 2>/dev/null | tr '\r' '\n' | tr -cd '[:print:]\n' |
             sed '/^ *$/d' | tail -n 1 | cut -c 1-70) || true
         if [ -t 2 ]; then

@@ -42,4 +42,4 @@ if 'tiny_dancer/@VERSION@' not in GD: plpy.execute('SELECT tiny_dancer.boot()')
 return GD['tiny_dancer/@VERSION@'].find_agents_by_capability(capability, k)
 $$;
 COMMENT ON FUNCTION @extschema@.ruvector_find_agents_by_capability(text, integer) IS
-    'the k active agents whose capabilities are nearest in meaning, nearest first; cost in dollars of a request of 1,000 input tokens';
+    'the k active agents whose capabilities are nearest in meaning, nearest first; cost in dollars of a request of 1,000 input tokens and the expected output';

@@ -12,6 +12,8 @@ CREATE FUNCTION @extschema@.ruvector_route(
     embedding real[] DEFAULT NULL,
     quality_floor float8 DEFAULT NULL,
     cost_weight float8 DEFAULT NULL,
+    tags text[] DEFAULT NULL,
+    record boolean DEFAULT false,
     OUT agent_name text,
     OUT confidence float8,
     OUT estimated_cost float8,
@@ -28,9 +30,9 @@ LANGUAGE plpython3u VOLATILE PARALLEL RESTRICTED COST 200
 SET search_path = pg_catalog, pg_temp
 AS $$
 if 'tiny_dancer/@VERSION@' not in GD: plpy.execute('SELECT tiny_dancer.boot()')
-return GD['tiny_dancer/@VERSION@'].route(request, optimize_for, required_capabilities, max_cost, max_latency_ms, min_quality, excluded_agents, budget_remaining, embedding, quality_floor, cost_weight)
+return GD['tiny_dancer/@VERSION@'].route(request, optimize_for, required_capabilities, max_cost, max_latency_ms, min_quality, excluded_agents, budget_remaining, embedding, quality_floor, cost_weight, tags, record)
 $$;
-COMMENT ON FUNCTION @extschema@.ruvector_route(text, text, text[], float8, float8, float8, text[], float8, real[], float8, float8) IS
+COMMENT ON FUNCTION @extschema@.ruvector_route(text, text, text[], float8, float8, float8, text[], float8, real[], float8, float8, text[], boolean) IS
     'the agent that should take the request, and why; cost in dollars';
 
 CREATE FUNCTION @extschema@.ruvector_explain_route(
@@ -45,6 +47,7 @@ CREATE FUNCTION @extschema@.ruvector_explain_route(
     embedding real[] DEFAULT NULL,
     quality_floor float8 DEFAULT NULL,
     cost_weight float8 DEFAULT NULL,
+    tags text[] DEFAULT NULL,
     OUT rank integer,
     OUT agent_name text,
     OUT kept boolean,
@@ -63,7 +66,7 @@ LANGUAGE plpython3u VOLATILE PARALLEL RESTRICTED COST 500 ROWS 20
 SET search_path = pg_catalog, pg_temp
 AS $$
 if 'tiny_dancer/@VERSION@' not in GD: plpy.execute('SELECT tiny_dancer.boot()')
-return GD['tiny_dancer/@VERSION@'].explain_route(request, optimize_for, required_capabilities, max_cost, max_latency_ms, min_quality, excluded_agents, budget_remaining, embedding, quality_floor, cost_weight)
+return GD['tiny_dancer/@VERSION@'].explain_route(request, optimize_for, required_capabilities, max_cost, max_latency_ms, min_quality, excluded_agents, budget_remaining, embedding, quality_floor, cost_weight, tags)
 $$;
-COMMENT ON FUNCTION @extschema@.ruvector_explain_route(text, text, text[], float8, float8, float8, text[], float8, real[], float8, float8) IS
+COMMENT ON FUNCTION @extschema@.ruvector_explain_route(text, text, text[], float8, float8, float8, text[], float8, real[], float8, float8, text[]) IS
     'every agent, kept or removed by which constraints, with each factor of its score, best first';

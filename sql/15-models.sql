@@ -19,6 +19,9 @@ REVOKE ALL ON tiny_dancer.models FROM PUBLIC;
 CREATE TRIGGER advance_epoch BEFORE INSERT OR UPDATE OR DELETE OR TRUNCATE ON tiny_dancer.models
     FOR EACH STATEMENT EXECUTE FUNCTION tiny_dancer.advance_epoch('models');
 ALTER TABLE tiny_dancer.models ENABLE ALWAYS TRIGGER advance_epoch;
+CREATE TRIGGER advance_epoch_again AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON tiny_dancer.models
+    FOR EACH STATEMENT EXECUTE FUNCTION tiny_dancer.advance_epoch('models');
+ALTER TABLE tiny_dancer.models ENABLE ALWAYS TRIGGER advance_epoch_again;
 
 SELECT pg_catalog.pg_extension_config_dump('tiny_dancer.models', '');
 SELECT pg_catalog.pg_extension_config_dump('tiny_dancer.models_id_seq', '');

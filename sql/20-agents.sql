@@ -50,9 +50,15 @@ REVOKE ALL ON tiny_dancer.agent_embeddings FROM PUBLIC;
 CREATE TRIGGER advance_epoch BEFORE INSERT OR UPDATE OR DELETE OR TRUNCATE ON tiny_dancer.agents
     FOR EACH STATEMENT EXECUTE FUNCTION tiny_dancer.advance_epoch('agents');
 ALTER TABLE tiny_dancer.agents ENABLE ALWAYS TRIGGER advance_epoch;
+CREATE TRIGGER advance_epoch_again AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON tiny_dancer.agents
+    FOR EACH STATEMENT EXECUTE FUNCTION tiny_dancer.advance_epoch('agents');
+ALTER TABLE tiny_dancer.agents ENABLE ALWAYS TRIGGER advance_epoch_again;
 CREATE TRIGGER advance_epoch BEFORE INSERT OR UPDATE OR DELETE OR TRUNCATE ON tiny_dancer.agent_embeddings
     FOR EACH STATEMENT EXECUTE FUNCTION tiny_dancer.advance_epoch('agents');
 ALTER TABLE tiny_dancer.agent_embeddings ENABLE ALWAYS TRIGGER advance_epoch;
+CREATE TRIGGER advance_epoch_again AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON tiny_dancer.agent_embeddings
+    FOR EACH STATEMENT EXECUTE FUNCTION tiny_dancer.advance_epoch('agents');
+ALTER TABLE tiny_dancer.agent_embeddings ENABLE ALWAYS TRIGGER advance_epoch_again;
 
 SELECT pg_catalog.pg_extension_config_dump('tiny_dancer.agents', '');
 SELECT pg_catalog.pg_extension_config_dump('tiny_dancer.agents_id_seq', '');

@@ -15,3 +15,10 @@ BEGIN ATOMIC
     SELECT elements::vector;
 END;
 COMMENT ON FUNCTION tiny_dancer.to_vector(real[]) IS 'vector of the elements';
+
+CREATE FUNCTION tiny_dancer.to_halfvec(elements real[]) RETURNS halfvec
+LANGUAGE sql IMMUTABLE PARALLEL SAFE STRICT
+BEGIN ATOMIC
+    SELECT elements::halfvec;
+END;
+COMMENT ON FUNCTION tiny_dancer.to_halfvec(real[]) IS 'half-precision vector of the elements';

@@ -32,9 +32,10 @@ BEGIN
             'CREATE INDEX %I ON tiny_dancer.%I '
             'USING hnsw ((embedding::%I.vector(%s)) %I.vector_cosine_ops) WHERE model_id = %s',
             index_name, vectors_of, vector_schema, model.dimension, vector_schema, model.id);
-        EXECUTE format('ANALYZE tiny_dancer.%I', vectors_of);
         RETURN NEXT index_name;
     END LOOP;
+    -- Without statistics of all, the planner may sort the vectors instead of using their index.
+    ANALYZE tiny_dancer.agents, tiny_dancer.agent_embeddings, tiny_dancer.routes, tiny_dancer.route_utterances;
 END
 $$;
 COMMENT ON FUNCTION tiny_dancer.rebuild_indexes() IS

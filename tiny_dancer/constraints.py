@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -10,6 +11,8 @@ from numpy.typing import NDArray
 
 from tiny_dancer.agents.agent import check_amount, check_fraction
 from tiny_dancer.agents.capabilities import capability_key
+from tiny_dancer.agents.live_state import LiveState
+from tiny_dancer.agents.performance import AgentPerformance
 from tiny_dancer.agents.registry import AgentRegistry
 from tiny_dancer.errors import InvalidArgumentError
 
@@ -17,6 +20,8 @@ Floats = NDArray[np.float64]
 Booleans = NDArray[np.bool_]
 
 MAX_LIST_LENGTH = 10_000
+# A budget is spent when less than this is left of it.
+LEAST_AMOUNT = 1e-9
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +46,10 @@ class RoutingConstraints:
     budget_remaining: float | None = None
     quality_floor: float | None = None
 
+    def without_floor(self) -> RoutingConstraints:
+        """Return the same demands but for the quality floor."""
+        return dataclasses.replace(self, quality_floor=None)
+
     def checked(self) -> RoutingConstraints:
         """Return self if every demand makes sense.
 
@@ -60,8 +69,10 @@ class RoutingConstraints:
 def constraint_masks(
     constraints: RoutingConstraints,
     registry: AgentRegistry,
+    performance: AgentPerformance,
+    live: LiveState,
     *,
-    tokens: float,
+    input_tokens: int | Floats,
     cost: Floats,
     expected_quality: Floats,
 ) -> Iterator[tuple[str, Booleans]]:
@@ -70,9 +81,13 @@ def constraint_masks(
     Args:
         constraints: the caller's demands.
         registry: n agents.
-        tokens: input and expected output tokens of the request.
-        cost: estimated dollars, NaN where unknown, shape [n].
-        expected_quality: of this request, shape [n].
+        performance: what is expected of them.
+        live: their health and their budgets.
+        input_tokens: of the request, or of b requests, shape [b, 1].
+        cost: estimated dollars, NaN where unknown, shape [n] or [b, n].
+        expected_quality: of the request or requests, shape [n] or [b, n].
+
+    A constraint that does not depend on the request yields shape [n] whatever their number.
     """
     demand = constraints
     yield "active", registry.available
@@ -80,17 +95,21 @@ def constraint_masks(
         yield "required_capabilities", _capable(registry, demand.required_capabilities)
     if demand.excluded_agents:
         yield "excluded_agents", _not_excluded(registry, demand.excluded_agents)
-    if registry.least_context_window < tokens:
-        yield "context_window", registry.context_window >= tokens
+    if np.any(performance.least_room < input_tokens):
+        yield "context_window", performance.room >= input_tokens
+    if live.is_restricted:
+        yield "health", live.healthy
+        # Where the cost is unknown, any money left will do.
+        yield "budget", live.budget_remaining >= np.fmax(cost, LEAST_AMOUNT)
     # A comparison with NaN is false: what is unknown does not pass.
     if demand.max_cost is not None:
         yield "max_cost", cost <= demand.max_cost
     if demand.budget_remaining is not None:
         yield "budget_remaining", cost <= demand.budget_remaining
     if demand.max_latency_ms is not None:
-        yield "max_latency_ms", registry.latency_ms <= demand.max_latency_ms
+        yield "max_latency_ms", performance.latency_ms <= demand.max_latency_ms
     if demand.min_quality is not None:
-        yield "min_quality", registry.quality >= demand.min_quality
+        yield "min_quality", performance.quality >= demand.min_quality
     if demand.quality_floor is not None:
         yield "quality_floor", expected_quality >= demand.quality_floor
 

@@ -74,7 +74,7 @@ def explain(
         scores[positions] = router.score(estimate, positions, constraints, optimize_for, weights)
         cost_scores[positions] = less_is_better(estimate.cost[positions], LEAST_COST)
         latency_scores[positions] = less_is_better(
-            router.registry.latency_ms[positions], LEAST_LATENCY_MS
+            router.performance.latency_ms[positions], LEAST_LATENCY_MS
         )
         ranking = positions[router.rank(estimate, positions, scores[positions], len(positions))]
     ranks = {int(position): rank for rank, position in enumerate(ranking, start=1)}
@@ -93,7 +93,8 @@ class _Factors:
     latency_scores: Floats
 
     def of(self, position: int, rank: int | None) -> AgentExplanation:
-        registry, estimate = self.router.registry, self.estimate
+        registry, performance = self.router.registry, self.router.performance
+        estimate = self.estimate
         return AgentExplanation(
             agent_name=registry.names[position],
             rank=rank,
@@ -104,10 +105,10 @@ class _Factors:
             ),
             capability_match=float(estimate.match[position]),
             expected_quality=float(estimate.expected_quality[position]),
-            quality_score=number(registry.quality[position]),
+            quality_score=number(performance.quality[position]),
             estimated_cost=number(estimate.cost[position]),
             cost_score=number(self.cost_scores[position]),
-            estimated_latency_ms=number(registry.latency_ms[position]),
+            estimated_latency_ms=number(performance.latency_ms[position]),
             latency_score=number(self.latency_scores[position]),
         )
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from decimal import Decimal
+from json.encoder import encode_basestring
+from typing import NamedTuple
 
 OBJECTIVES = {
     "cost": "low cost",
@@ -12,11 +13,11 @@ OBJECTIVES = {
     "quality": "high quality",
     "balanced": "the balance of cost, latency and quality",
     "quality_per_dollar": "quality per dollar",
+    "total_cost": "the least total cost of the batch",
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Standing:
+class Standing(NamedTuple):
     """How one candidate stands in a decision.
 
     Attributes:
@@ -34,16 +35,25 @@ class Standing:
     estimated_cost: float | None
     estimated_latency_ms: float | None
 
-    def as_alternative(self) -> dict[str, Any]:
+    def as_json(self) -> str:
         """Return the standing as a JSON object."""
-        return {
-            "agent_name": self.agent_name,
-            "score": self.score,
-            "expected_quality": round(self.expected_quality, 6),
-            "similarity": self.similarity,
-            "estimated_cost": self.estimated_cost,
-            "estimated_latency_ms": self.estimated_latency_ms,
-        }
+        # Formatted here, because json.dumps takes as long as all the rest of a decision's end.
+        return (
+            f'{{"agent_name": {encode_basestring(self.agent_name)}, "score": {self.score!r}, '
+            f'"expected_quality": {self.expected_quality!r}, '
+            f'"similarity": {_json_number(self.similarity)}, '
+            f'"estimated_cost": {_json_number(self.estimated_cost)}, '
+            f'"estimated_latency_ms": {_json_number(self.estimated_latency_ms)}}}'
+        )
+
+
+def _json_number(value: float | None) -> str:
+    return "null" if value is None else repr(value)
+
+
+def standings_json(standings: Sequence[Standing]) -> str:
+    """Return standings as a JSON array."""
+    return f"[{', '.join([standing.as_json() for standing in standings])}]"
 
 
 def explain_choice(standings: Sequence[Standing], optimize_for: str, candidates: int) -> str:
@@ -79,10 +89,12 @@ def _facts(standing: Standing) -> str:
 
 
 def _tie(best: Standing, second: Standing) -> str:
-    if best.estimated_cost != second.estimated_cost:
-        return f"but costs {dollars(second.estimated_cost)}"
-    if best.estimated_latency_ms != second.estimated_latency_ms:
-        return f"but takes {milliseconds(second.estimated_latency_ms)}"
+    cost, latency = second.estimated_cost, second.estimated_latency_ms
+    if best.estimated_cost != cost:
+        return "but its cost is unknown" if cost is None else f"but costs {dollars(cost)}"
+    if best.estimated_latency_ms != latency:
+        unknown = latency is None
+        return "but its latency is unknown" if unknown else f"but takes {milliseconds(latency)}"
     return "and comes later in the alphabet"
 
 
@@ -90,12 +102,19 @@ def dollars(amount: float | None) -> str:
     """Return an amount of dollars with the digits that matter."""
     if amount is None:
         return "cost unknown"
-    return f"${amount:.2f}" if amount == 0.0 or amount >= 100.0 else f"${amount:.3g}"
+    return f"${amount:.2f}" if amount == 0.0 or amount >= 100.0 else f"${_digits(amount, 3)}"
 
 
 def milliseconds(duration: float | None) -> str:
     """Return a duration in milliseconds."""
-    return "latency unknown" if duration is None else f"{duration:.4g} ms"
+    if duration is None:
+        return "latency unknown"
+    return f"{duration:.0f} ms" if duration >= 1000.0 else f"{_digits(duration, 4)} ms"
+
+
+def _digits(value: float, most: int) -> str:
+    """Return the first digits of a number, without an exponent: 0.00005 and not 5e-05."""
+    return f"{Decimal(f'{value:.{most}g}'):f}"
 
 
 def explain_removals(agents: int, removed: Mapping[str, int]) -> str:

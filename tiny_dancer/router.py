@@ -7,13 +7,14 @@ the registry and the settings it was made with, so the same inputs give the same
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from tiny_dancer.agents.capabilities import capability_match
+from tiny_dancer.agents.live_state import LiveState
+from tiny_dancer.agents.performance import AgentPerformance
 from tiny_dancer.agents.registry import AgentRegistry
 from tiny_dancer.constraints import RoutingConstraints, constraint_masks
 from tiny_dancer.errors import NoSuitableAgentError
@@ -28,10 +29,10 @@ Positions = NDArray[np.intp]
 
 # Finer differences of scores are noise of floating point; they tie.
 SCORE_DECIMALS = 9
+SCORE_SCALE = 10.0**SCORE_DECIMALS
 
 
-@dataclass(frozen=True, slots=True)
-class Estimate:
+class Estimate(NamedTuple):
     """What is expected of every agent for one request, as arrays over the registry.
 
     Attributes:
@@ -48,8 +49,7 @@ class Estimate:
     expected_quality: Floats
 
 
-@dataclass(frozen=True, slots=True)
-class RoutingDecision:
+class RoutingDecision(NamedTuple):
     """The chosen agent and why.
 
     Attributes:
@@ -61,7 +61,11 @@ class RoutingDecision:
         similarity: of its capabilities and the request, None if it has none.
         reasoning: a sentence that is true of the numbers it names.
         alternatives: the runners-up, best first.
+        position: of the chosen agent in the registry.
+        candidates: positions of the agents that passed every constraint.
+        estimate: what was expected of every agent.
         routed_by: which part of the router decided.
+        route_name: of the semantic route that decided, None where none did.
         confidence_basis: what the confidence rests on.
     """
 
@@ -72,9 +76,13 @@ class RoutingDecision:
     expected_quality: float
     similarity: float | None
     reasoning: str
-    alternatives: list[dict[str, Any]]
+    alternatives: list[Standing]
+    position: int
+    candidates: Positions
+    estimate: Estimate
+    confidence_basis: str
     routed_by: str = "score"
-    confidence_basis: str = "prior"
+    route_name: str | None = None
 
 
 class Router:
@@ -83,12 +91,22 @@ class Router:
     Args:
         registry: the agents.
         settings: see Settings.
+        performance: what is expected of the agents; by default what was registered.
+        live: their health and budgets; by default all are healthy and without a budget.
     """
 
-    def __init__(self, registry: AgentRegistry, settings: Settings | None = None) -> None:
+    def __init__(
+        self,
+        registry: AgentRegistry,
+        settings: Settings | None = None,
+        performance: AgentPerformance | None = None,
+        live: LiveState | None = None,
+    ) -> None:
         self.registry = registry
         self.settings = settings or Settings()
         self.weights = self.settings.weights
+        self.performance = performance or AgentPerformance(registry, self.settings)
+        self.live = live or LiveState.idle(len(registry))
 
     def route(
         self,
@@ -116,28 +134,29 @@ class Router:
 
     def estimate(self, request: Request) -> Estimate:
         """Return what is expected of every agent for the request."""
-        registry = self.registry
         similarity, reference = self._similarity(request.embedding)
         quality = shaded_prior(
-            registry.prior_log_odds, similarity, reference, self.settings.similarity_weight
+            self.performance.log_odds, similarity, reference, self.settings.similarity_weight
         )
-        return Estimate(similarity, capability_match(similarity), self.cost(request), quality)
+        return Estimate(
+            similarity, capability_match(similarity), self.cost(request.input_tokens), quality
+        )
 
-    def cost(self, request: Request) -> Floats:
-        """Return the estimated dollars of the request for every agent, NaN where unknown."""
-        registry = self.registry
-        cost: Floats = registry.output_price * float(self.settings.expected_output_tokens)
-        cost += registry.input_price * float(request.input_tokens)
-        cost += registry.fixed_price
-        if not registry.all_priced:
-            cost[~registry.priced] = np.nan
+    def cost(self, input_tokens: int) -> Floats:
+        """Return the estimated dollars of a request for every agent, NaN where unknown."""
+        performance = self.performance
+        cost: Floats = self.registry.input_price * float(input_tokens)
+        cost += performance.constant_cost
+        if not performance.all_priced:
+            cost[~performance.priced] = np.nan
         return cost
 
     def _similarity(self, embedding: NDArray[np.float32]) -> tuple[Floats, float]:
         registry = self.registry
-        similarity = similarities(registry.embeddings, embedding)
-        counted = registry.reference_positions
-        reference = float(similarity[counted].mean()) if len(counted) else 0.0
+        similarity = similarities(registry.distinct_embeddings, embedding)
+        if registry.distinct_of is not None:
+            similarity = similarity[registry.distinct_of]
+        reference = float(similarity.dot(registry.reference_weights))
         if not registry.all_embedded:
             similarity[~registry.embedded] = reference
         return similarity, reference
@@ -166,7 +185,9 @@ class Router:
         return constraint_masks(
             constraints,
             self.registry,
-            tokens=request.input_tokens + self.settings.expected_output_tokens,
+            self.performance,
+            self.live,
+            input_tokens=request.input_tokens,
             cost=estimate.cost,
             expected_quality=estimate.expected_quality,
         )
@@ -198,13 +219,17 @@ class Router:
         pick: Any = slice(None) if everyone else positions
         candidates = Candidates(
             cost=estimate.cost[pick],
-            latency_ms=self.registry.latency_ms[pick],
+            latency_ms=self.performance.latency_ms[pick],
             expected_quality=estimate.expected_quality[pick],
             match=estimate.match[pick],
             has_floor=constraints.quality_floor is not None,
         )
         scores = POLICIES[optimize_for](candidates, weights or self.weights)
-        return np.round(scores, SCORE_DECIMALS)
+        # np.round does the same several times slower on short arrays.
+        scores *= SCORE_SCALE
+        np.rint(scores, out=scores)
+        scores /= SCORE_SCALE
+        return scores
 
     def rank(
         self, estimate: Estimate, positions: Positions, scores: Floats, most: int
@@ -213,15 +238,18 @@ class Router:
 
         Ties in the score are broken by cost, then latency, then name; unknown comes last.
         """
-        chosen: Positions = np.arange(len(positions))
-        if len(positions) > 4 * most:
-            threshold = np.partition(scores, -most)[-most]
-            chosen = np.flatnonzero(scores >= threshold)
-        where = positions[chosen]
-        # lexsort is stable and positions are ordered by name.
-        order = np.lexsort((self.registry.latency_ms[where], estimate.cost[where], -scores[chosen]))
-        ranked: Positions = chosen[order[:most]]
+        if len(positions) <= 4 * most:
+            return self._order(estimate, positions, scores)[:most]
+        threshold = np.partition(scores, -most)[-most]
+        chosen = np.flatnonzero(scores >= threshold)
+        ranked: Positions = chosen[self._order(estimate, positions[chosen], scores[chosen])[:most]]
         return ranked
+
+    def _order(self, estimate: Estimate, positions: Positions, scores: Floats) -> Positions:
+        # lexsort is stable and positions are ordered by name.
+        return np.lexsort(
+            (self.performance.latency_ms[positions], estimate.cost[positions], -scores)
+        )
 
     def _decision(
         self,
@@ -232,8 +260,13 @@ class Router:
         optimize_for: str,
         request: Request,
     ) -> RoutingDecision:
-        standings = [self._standing(estimate, int(positions[i]), float(scores[i])) for i in ranking]
+        ranked = positions[ranking].tolist()
+        standings = [
+            self._standing(estimate, position, score)
+            for position, score in zip(ranked, scores[ranking].tolist(), strict=True)
+        ]
         best = standings[0]
+        chosen = ranked[0]
         return RoutingDecision(
             agent_name=best.agent_name,
             confidence=best.expected_quality,
@@ -242,8 +275,16 @@ class Router:
             expected_quality=best.expected_quality,
             similarity=best.similarity,
             reasoning=explain_choice(standings, optimize_for, len(positions)),
-            alternatives=[standing.as_alternative() for standing in standings[1:]],
+            alternatives=standings[1:],
+            position=chosen,
+            candidates=positions,
+            estimate=estimate,
+            confidence_basis=self._confidence_basis(chosen),
         )
+
+    def _confidence_basis(self, position: int) -> str:
+        observed = int(self.performance.requests[position])
+        return f"prior and {observed} outcomes" if observed else "prior"
 
     def _standing(self, estimate: Estimate, position: int, score: float) -> Standing:
         return Standing(
@@ -252,7 +293,7 @@ class Router:
             expected_quality=float(estimate.expected_quality[position]),
             similarity=self._known_similarity(estimate, position),
             estimated_cost=number(estimate.cost[position]),
-            estimated_latency_ms=number(self.registry.latency_ms[position]),
+            estimated_latency_ms=number(self.performance.latency_ms[position]),
         )
 
     def _known_similarity(self, estimate: Estimate, position: int) -> float | None:

@@ -28,12 +28,18 @@ class Settings:
     similarity_weight: float = _setting(
         6.0, 0.0, 100.0, "how far capability similarity moves the prior quality, in log-odds"
     )
+    prior_strength: float = _setting(
+        20.0, 0.001, 1_000_000.0, "how many outcomes a registered quality or latency counts as"
+    )
     weight_cost: float = _setting(0.3, 0.0, 1.0, "weight of cost in a balanced decision")
     weight_latency: float = _setting(0.3, 0.0, 1.0, "weight of latency in a balanced decision")
     weight_quality: float = _setting(0.4, 0.0, 1.0, "weight of quality in a balanced decision")
     alternatives: int = _setting(3, 0, 100, "how many runners-up a decision names")
     max_request_characters: int = _setting(
         1_000_000, 1, 100_000_000, "longest request accepted, in characters"
+    )
+    store_request_text: int = _setting(
+        0, 0, 1, "1 stores the text of recorded requests, 0 only what they meant"
     )
     max_windows: int = _setting(
         4, 1, 64, "text longer than the model's window is the mean of up to this many windows"

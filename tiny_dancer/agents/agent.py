@@ -92,6 +92,7 @@ class Agent:
         max_concurrent: how many requests it takes at once, None for no limit.
         tags: free labels.
         embedding: unit vector of its capabilities, shape [dimension], None if it has none.
+        id: of its row in a database, 0 without one.
     """
 
     name: str
@@ -107,6 +108,7 @@ class Agent:
     max_concurrent: int | None = None
     tags: tuple[str, ...] = ()
     embedding: NDArray[np.float32] | None = None
+    id: int = 0
 
 
 def check_name(name: str | None, *, what: str) -> str:

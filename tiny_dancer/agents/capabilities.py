@@ -23,6 +23,26 @@ def capability_key(capability: str, aliases: Mapping[str, str] | None = None) ->
     return aliases.get(key, key) if aliases else key
 
 
+def resolve_aliases(aliases: Mapping[str, str]) -> dict[str, str]:
+    """Return the aliases, each leading to its capability in one step.
+
+    Args:
+        aliases: from the key of an alias to the key of what it stands for, itself perhaps an alias.
+
+    Aliases that lead round in a circle all stand for the least of them.
+    """
+    return {alias: _end_of_chain(alias, aliases) for alias in aliases}
+
+
+def _end_of_chain(alias: str, aliases: Mapping[str, str]) -> str:
+    passed: list[str] = []
+    key = alias
+    while key in aliases and key not in passed:
+        passed.append(key)
+        key = aliases[key]
+    return min(passed[passed.index(key) :]) if key in passed else key
+
+
 def capability_text(capabilities: Sequence[str]) -> str:
     """Return the text whose embedding stands for what an agent can do."""
     return ", ".join(capabilities)

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tiny_dancer.agents.agent import Agent, AgentType, CostModel
-from tiny_dancer.agents.capabilities import capability_columns
+from tiny_dancer.agents.capabilities import capability_columns, resolve_aliases
 
 Floats = NDArray[np.float64]
 Booleans = NDArray[np.bool_]
@@ -36,20 +36,25 @@ class AgentRegistry:
         aliases: from the key of an alias to the key of the capability it stands for.
 
     Attributes:
+        ids: of the agents' rows in a database.
         names: names of the agents.
         position: from name to position.
         active: who may be chosen.
         available: who may be chosen and, if an ensemble, whose members may be too.
         input_price, output_price: dollars per token.
-        fixed_price: dollars per request whatever its length (calls, seconds of latency).
-        priced: whose price is known.
+        call_price: dollars per request.
+        second_price: dollars per second of latency; for ensembles see ``seconds_charged``.
+        ensembles: from the position of an ensemble to those of its members.
+        priced: who has a price.
         latency_ms: NaN where unknown.
         quality: registered prior, NaN where unknown.
-        prior_log_odds: log-odds of the prior, kept away from infinity.
-        context_window: tokens, infinite where unknown; ``least_context_window`` of them all.
+        context_window: tokens, infinite where unknown.
         embeddings: float32 [n, dimension], unit rows, zero rows where there is none.
+        distinct_embeddings: the different rows among them; ``distinct_of`` says which row is whose,
+            None where all are different.
         embedded: which rows of the embeddings are real.
         reference_positions: the active agents that have an embedding.
+        reference_weights: 1/m for each of these m agents, 0 for the others.
         capabilities: from capability key to who has it.
     """
 
@@ -61,7 +66,8 @@ class AgentRegistry:
         aliases: Mapping[str, str] | None = None,
     ) -> None:
         self.agents: tuple[Agent, ...] = tuple(sorted(agents, key=lambda agent: agent.name))
-        self.aliases: Mapping[str, str] = dict(aliases or {})
+        self.aliases: Mapping[str, str] = resolve_aliases(aliases or {})
+        self.ids: list[int] = [agent.id for agent in self.agents]
         self.names: list[str] = [agent.name for agent in self.agents]
         self.position: dict[str, int] = {name: i for i, name in enumerate(self.names)}
         self.active: Booleans = np.array([a.active for a in self.agents], dtype=bool)
@@ -73,17 +79,21 @@ class AgentRegistry:
         self._price(self.agents)
         self.available: Booleans = self.active.copy()
         self._resolve_ensembles()
-        self.least_context_window: float = float(self.context_window.min(initial=math.inf))
-        self.prior_log_odds: Floats = prior_log_odds(self.quality)
         self.embedded: Booleans = np.array([a.embedding is not None for a in self.agents], bool)
         self.embeddings: NDArray[np.float32] = _stack(self.agents, dimension)
+        # A product's last bits depend on a row's place in the matrix. Equal rows are multiplied
+        # once, so that agents of equal capabilities have equal similarities.
+        self.distinct_embeddings, self.distinct_of = _distinct_rows(self.embeddings)
         # Similarities are judged against their mean over these.
         self.reference_positions: NDArray[np.intp] = np.flatnonzero(self.active & self.embedded)
+        # Of a product with the similarities that is this mean: one call instead of four.
+        self.reference_weights: Floats = np.zeros(len(self.agents))
+        if len(self.reference_positions):
+            self.reference_weights[self.reference_positions] = 1.0 / len(self.reference_positions)
         self.capabilities: dict[str, Booleans] = capability_columns(
             [a.capabilities for a in self.agents], self.aliases
         )
         self.all_embedded: bool = bool(self.embedded.all())
-        self.all_priced: bool = bool(self.priced.all())
 
     def __len__(self) -> int:
         return len(self.names)
@@ -101,20 +111,30 @@ class AgentRegistry:
 
     def _price(self, agents: Sequence[Agent]) -> None:
         costs = [agent.cost for agent in agents]
-        inputs = [c.per_1k_tokens for c in costs]
-        outputs = [_output_price(c) for c in costs]
         self.priced: Booleans = np.array([c.is_known for c in costs], dtype=bool)
-        self.input_price: Floats = _floats(inputs, missing=0.0) / 1000.0
-        self.output_price: Floats = _floats(outputs, missing=0.0) / 1000.0
-        per_call = _floats([c.per_call for c in costs], missing=0.0)
-        per_second = _floats([c.per_second for c in costs], missing=0.0)
-        seconds = np.nan_to_num(self.latency_ms, nan=0.0) / 1000.0
-        self.fixed_price: Floats = per_call + per_second * seconds
-        # By the second, an agent of unknown speed has an unknown price.
-        self.priced &= ~((per_second > 0.0) & np.isnan(self.latency_ms))
+        self.input_price: Floats = _floats([c.per_1k_tokens for c in costs], missing=0.0) / 1000.0
+        self.output_price: Floats = _floats([_output_price(c) for c in costs], missing=0.0) / 1000.0
+        self.call_price: Floats = _floats([c.per_call for c in costs], missing=0.0)
+        self.second_price: Floats = _floats([c.per_second for c in costs], missing=0.0)
+
+    def seconds_charged(self, latency_ms: Floats) -> Floats:
+        """Return the dollars that agents charge for the time they take.
+
+        Args:
+            latency_ms: of each agent, NaN where unknown, shape [n].
+
+        NaN where an agent charges by the second and its latency is unknown. An ensemble charges
+        for the time of each member that does.
+        """
+        charged: Floats = self.second_price * latency_ms / 1000.0
+        charged[self.second_price == 0.0] = 0.0
+        for ensemble, members in self.ensembles.items():
+            charged[ensemble] += charged[members].sum()
+        return charged
 
     def _resolve_ensembles(self) -> None:
         """Give ensembles the cost, latency and availability that follow from their members."""
+        self.ensembles: dict[int, list[int]] = {}
         for position, agent in enumerate(self.agents):
             if agent.agent_type is AgentType.ENSEMBLE:
                 self._resolve_ensemble(position, agent)
@@ -126,14 +146,15 @@ class AgentRegistry:
             self.available[position] = False
             self.priced[position] = False
             return
+        self.ensembles[position] = known
         self.available[position] &= bool(self.active[known].all())
         self.priced[position] = bool(self.priced[known].all())
-        for price in (self.input_price, self.output_price, self.fixed_price):
+        for price in (self.input_price, self.output_price, self.call_price):
             price[position] += price[known].sum()
-        self.latency_ms[position] = self.latency_ms[known].max()  # NaN if one is unknown
         self.context_window[position] = min(
             self.context_window[position], self.context_window[known].min()
         )
+        self.latency_ms[position] = self.latency_ms[known].max()  # NaN if one is unknown
         if np.isnan(self.quality[position]):
             self.quality[position] = self.quality[known].mean()
 
@@ -173,3 +194,15 @@ def _stack(agents: Sequence[Agent], dimension: int | None) -> NDArray[np.float32
         if vector is not None:
             row[:] = vector
     return stacked
+
+
+def _distinct_rows(
+    rows: NDArray[np.float32],
+) -> tuple[NDArray[np.float32], NDArray[np.intp] | None]:
+    """Return the different rows in order of appearance, and for each row which one it is."""
+    seen: dict[bytes, int] = {}
+    which = [seen.setdefault(row.tobytes(), len(seen)) for row in rows]
+    if len(seen) == len(rows):
+        return rows, None
+    first = np.unique(which, return_index=True)[1]
+    return np.ascontiguousarray(rows[first]), np.array(which, dtype=np.intp)

@@ -1,14 +1,16 @@
 """The provider that needs no model: hashed character n-grams.
 
 The text is lower-cased, its white space collapsed and its ends marked by a space. Every
-run of 3, 4 and 5 characters adds +1 or -1 to one of ``dimension`` buckets, both chosen by a
-seeded hash (feature hashing: Weinberger et al., ICML 2009). The hash is multilinear in the
-code points with odd 64-bit multipliers, finished as SplitMix64, all in NumPy: the same on
-every machine and in every process, whatever Python's own string hash is.
+run of 3 or 4 characters adds +1 or -1 to one of ``dimension`` buckets, both chosen by a
+seeded hash (feature hashing: Weinberger et al., ICML 2009). The hash is multilinear, the
+upper half of a sum of code points times random 64-bit numbers (Lemire and Kaser, "Strongly
+universal string hashing is fast", 2014), which NumPy computes for all runs at once: the
+same on every machine and in every process, whatever Python's own string hash is.
 """
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 
 import numpy as np
@@ -19,7 +21,9 @@ from tiny_dancer.embedding.windows import unit
 from tiny_dancer.errors import InvalidArgumentError
 
 DEFAULT_DIMENSION = 384
-_GRAM_LENGTHS = (3, 4, 5)
+_GRAM_LENGTHS = (3, 4)
+_UPPER_HALF = np.uint64(32)
+_MIXER = np.uint64(0x9E3779B97F4A7C15)
 
 
 class HashingProvider:
@@ -43,10 +47,8 @@ class HashingProvider:
             raise InvalidArgumentError(f"seed must not be negative, not {seed}")
         self._dimension = dimension
         self._name = name
-        self._multipliers = _splitmix(
-            np.arange(1, max(_GRAM_LENGTHS) + 1, dtype=np.uint64)
-            + _splitmix(np.array([seed], dtype=np.uint64))
-        ) | np.uint64(1)
+        self._buckets = np.uint64(2 * dimension)
+        self._start, *self._multipliers = _random_words(seed, 1 + max(_GRAM_LENGTHS))
 
     @property
     def name(self) -> str:
@@ -72,11 +74,10 @@ class HashingProvider:
                 millions of very short texts) its n-grams cancel out.
         """
         require_text(text)
-        hashes = self._gram_hashes(text)
-        buckets = (hashes >> np.uint64(1)) % np.uint64(self._dimension)
-        signs = 1.0 - 2.0 * (hashes & np.uint64(1)).astype(np.float64)
-        counts = np.bincount(buckets.astype(np.intp), signs, self._dimension)
-        return unit(counts.astype(np.float64, copy=False))
+        # The first half of the buckets adds, the second takes away.
+        buckets = (self._gram_hashes(text) % self._buckets).view(np.int64)
+        counts = np.bincount(buckets, minlength=2 * self._dimension)
+        return unit(np.subtract(*counts.reshape(2, -1), dtype=np.float64))
 
     def embed_batch(self, texts: Sequence[str]) -> NDArray[np.float32]:
         """Embed several texts, each exactly as `embed` would.
@@ -95,22 +96,21 @@ class HashingProvider:
     def _gram_hashes(self, text: str) -> NDArray[np.uint64]:
         spelled = f" {' '.join(text.lower().split())} "
         codes = np.frombuffer(spelled.encode("utf-32-le", "surrogatepass"), dtype="<u4")
-        sums = np.zeros(len(codes), dtype=np.uint64)
         terms = codes.astype(np.uint64)
-        grams = []
-        for offset, multiplier in enumerate(self._multipliers):
-            count = len(codes) - offset
-            if count < 1:
+        sums, grams = terms * self._multipliers[0] + self._start, []
+        for length, multiplier in enumerate(self._multipliers[1:], start=2):
+            if len(sums) == 1:
                 break
-            sums = sums[:count] + terms[offset:] * multiplier
-            if offset + 1 in _GRAM_LENGTHS:
+            sums = sums[:-1] + terms[length - 1 :] * multiplier
+            if length in _GRAM_LENGTHS:
                 grams.append(sums)
-        return _splitmix(np.concatenate(grams))
+        hashes = np.concatenate(grams)
+        # Letters are small neighbouring numbers, so their sums lie on a lattice: break it up.
+        mixed: NDArray[np.uint64] = (hashes ^ (hashes >> _UPPER_HALF)) * _MIXER >> _UPPER_HALF
+        return mixed
 
 
-def _splitmix(values: NDArray[np.uint64]) -> NDArray[np.uint64]:
-    """Finish a hash so that every bit depends on every bit (SplitMix64)."""
-    mixed = values + np.uint64(0x9E3779B97F4A7C15)
-    mixed = (mixed ^ (mixed >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    mixed = (mixed ^ (mixed >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return mixed ^ (mixed >> np.uint64(31))
+def _random_words(seed: int, count: int) -> NDArray[np.uint64]:
+    """Draw 64-bit numbers from a seed, the same on every machine."""
+    digest = hashlib.blake2b(str(seed).encode(), digest_size=8 * count).digest()
+    return np.frombuffer(digest, dtype="<u8").astype(np.uint64)

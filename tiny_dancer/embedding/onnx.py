@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tiny_dancer.embedding.model_folder import ModelFolder
-from tiny_dancer.embedding.native_libraries import quiet_native_load
+from tiny_dancer.embedding.native_libraries import quiet_native_load, release_free_memory
 from tiny_dancer.embedding.provider import embed_each, require_text
 from tiny_dancer.embedding.windows import DEFAULT_MAX_WINDOWS, mean_direction, split_windows
 from tiny_dancer.errors import InvalidArgumentError, MissingFileError
@@ -26,13 +26,15 @@ INPUT = "input_ids"
 OUTPUT = "embedding"
 
 _LOG_ERRORS_ONLY = 3
+# From here on a text takes so long, and so much memory, that returning it is worth the time.
+_LONG_TEXT_TOKENS = 128
 
 
 class OnnxProvider:
     """Embeds text with a graph that takes the tokens of one text and returns one vector.
 
     Args:
-        folder: the model; needs ``model.onnx``, ``model.onnx.data`` and ``tokenizer.json``.
+        folder: the model, with its ``model.onnx`` and ``tokenizer.json``.
         max_windows: how many windows of a text longer than the model's are embedded.
 
     Raises:
@@ -47,8 +49,8 @@ class OnnxProvider:
         self._folder = folder
         self._max_windows = max_windows
         with quiet_native_load():
-            self._tokenizer = _load_tokenizer(folder)
-            self._session = _load_session(folder)
+            self._tokenizer = load_tokenizer(folder)
+            self._session = load_session(folder)
         self._prefix, self._suffix = _special_tokens(self._tokenizer)
         self._window = folder.manifest.max_tokens - len(self._prefix) - len(self._suffix)
 
@@ -83,7 +85,10 @@ class OnnxProvider:
                 hint="Pass text with at least one visible character.",
             )
         windows = split_windows(ids, self._window, self._max_windows)
-        return mean_direction(np.stack([self._run(window) for window in windows]))
+        vectors = np.stack([self._run(window) for window in windows])
+        if len(ids) >= _LONG_TEXT_TOKENS:
+            release_free_memory()
+        return mean_direction(vectors)
 
     def embed_batch(self, texts: Sequence[str]) -> NDArray[np.float32]:
         """Embed several texts, each exactly as `embed` would.
@@ -105,7 +110,12 @@ class OnnxProvider:
         return vector
 
 
-def _load_tokenizer(folder: ModelFolder) -> Tokenizer:
+def load_tokenizer(folder: ModelFolder) -> Tokenizer:
+    """Load a model's tokenizer.
+
+    Raises:
+        MissingFileError: the package or the file is missing, or the file is damaged.
+    """
     try:
         from tokenizers import Tokenizer
     except ImportError as error:
@@ -118,12 +128,16 @@ def _load_tokenizer(folder: ModelFolder) -> Tokenizer:
         raise _unloadable(folder, TOKENIZER_FILE, error) from error
 
 
-def _load_session(folder: ModelFolder) -> InferenceSession:
+def load_session(folder: ModelFolder) -> InferenceSession:
+    """Load a model's graph, to run on one thread.
+
+    Raises:
+        MissingFileError: the package or a file is missing, or the file is damaged.
+    """
     try:
         import onnxruntime
     except ImportError as error:
         raise _missing_package("onnxruntime") from error
-    folder.file(WEIGHTS_FILE)
     try:
         return onnxruntime.InferenceSession(
             str(folder.file(GRAPH_FILE)),

@@ -24,6 +24,7 @@ from tiny_dancer.agents.search import CapableAgent, nearest_agents
 from tiny_dancer.errors import InvalidArgumentError, UnknownObjectError
 from tiny_dancer.pg import nearest, store
 from tiny_dancer.request import check_text, unit_vector
+from tiny_dancer.router import Router
 
 if TYPE_CHECKING:
     from tiny_dancer.pg.backend import Backend, Row
@@ -113,7 +114,9 @@ def register_agent(
     written = backend.row(UPSERT, UPSERT_TYPES, *row)
     assert written is not None
     _check_ensemble(backend, kind, row[0], written)
-    if vector is not None:
+    if vector is None:
+        store.forget_agent_vector(backend, written["id"], model)
+    else:
         store.put_agent_vector(
             backend, written["id"], model, vector, given=capability_embedding is not None
         )
@@ -192,10 +195,11 @@ def find_agents_by_capability(backend: Backend, capability: str | None, k: int |
     settings = snapshot.configuration.settings
     text = check_text(capability, what="capability", most=settings.max_request_characters)
     vector = backend.provider(snapshot.configuration).embed(text)
-    registry = snapshot.router.registry if snapshot.router else None
-    if registry is None or len(registry) > settings.exact_search_limit:
+    router = snapshot.router
+    if router is None or len(router.registry) > settings.exact_search_limit:
         registry = nearest.registry_near(backend, snapshot.configuration, vector, k)
-    return [_columns(agent) for agent in nearest_agents(registry, vector, k)]
+        router = Router(registry, settings)
+    return [_columns(agent) for agent in nearest_agents(router, vector, k)]
 
 
 def _columns(agent: CapableAgent) -> tuple[Any, ...]:

@@ -7,7 +7,16 @@ from typing import Any
 
 import tiny_dancer
 from tiny_dancer.errors import NotReadyError
-from tiny_dancer.pg import agents, embedding, operations, route_index, routes, routing
+from tiny_dancer.pg import (
+    agents,
+    batch,
+    embedding,
+    multi_agent,
+    operations,
+    route_index,
+    routes,
+    routing,
+)
 from tiny_dancer.pg.backend import Backend
 from tiny_dancer.pg.boundary import as_server_error, entry_point, server_error_class
 
@@ -19,6 +28,8 @@ ENTRY_POINTS = (
     embedding.use_model,
     routing.route,
     routing.explain_route,
+    multi_agent.route_multi,
+    batch.batch_route,
     routes.create_route,
     routes.semantic_route,
     route_index.build_route_index,

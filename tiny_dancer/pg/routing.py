@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from tiny_dancer.agents.agent import check_fraction
+from tiny_dancer.agents.agent import MAX_TAGS, check_fraction, check_labels
 from tiny_dancer.constraints import RoutingConstraints
 from tiny_dancer.errors import InvalidArgumentError
 from tiny_dancer.explanation import explain
 from tiny_dancer.pg import nearest
+from tiny_dancer.pg.recording import record_decision
 from tiny_dancer.policies import Weights, check_target
+from tiny_dancer.reasoning import standings_json
 from tiny_dancer.request import Request, check_text, estimate_tokens, unit_vector
-from tiny_dancer.router import Router, RoutingDecision
+from tiny_dancer.router import Router
 
 if TYPE_CHECKING:
     from tiny_dancer.pg.backend import Backend
+    from tiny_dancer.pg.snapshot import Configuration
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,17 +26,33 @@ class Call:
     """The checked arguments of a routing call, and the router that answers it."""
 
     router: Router
+    configuration: Configuration
+    text: str
     request: Request
     constraints: RoutingConstraints
     optimize_for: str
     weights: Weights | None
+    tags: tuple[str, ...] | None
 
 
 def route(backend: Backend, *arguments: Any) -> tuple[Any, ...]:
     """Return the columns of ruvector_route."""
-    call = prepare_call(backend, *arguments)
-    return _decision_columns(
-        call.router.route(call.request, call.constraints, call.optimize_for, call.weights)
+    *demands, record = arguments
+    call = prepare_call(backend, *demands)
+    decision = call.router.route(call.request, call.constraints, call.optimize_for, call.weights)
+    decision_id = record_decision(backend, call, decision) if record else None
+    return (
+        decision.agent_name,
+        decision.confidence,
+        decision.estimated_cost,
+        decision.estimated_latency_ms,
+        decision.expected_quality,
+        decision.similarity,
+        decision.reasoning,
+        standings_json(decision.alternatives),
+        decision.routed_by,
+        decision.confidence_basis,
+        decision_id,
     )
 
 
@@ -75,6 +93,7 @@ def prepare_call(
     embedding: list[float] | None,
     quality_floor: float | None,
     cost_weight: float | None,
+    tags: list[str | None] | None,
 ) -> Call:
     """Check the arguments, read the snapshot and embed the request."""
     target = check_target(optimize_for)
@@ -88,6 +107,7 @@ def prepare_call(
         budget_remaining,
         quality_floor,
     ).checked()
+    labels = check_labels(tags, what="tags", most=MAX_TAGS)
     snapshot = backend.snapshots.current()
     configuration = snapshot.configuration
     model = configuration.required_model
@@ -99,7 +119,16 @@ def prepare_call(
     router = snapshot.router or Router(
         nearest.registry_near(backend, configuration, vector), configuration.settings
     )
-    return Call(router, Request(estimate_tokens(text), vector), constraints, target, weights)
+    return Call(
+        router,
+        configuration,
+        text,
+        Request(estimate_tokens(text), vector),
+        constraints,
+        target,
+        weights,
+        labels,
+    )
 
 
 def dial(cost_weight: float | None, target: str) -> Weights | None:
@@ -116,19 +145,3 @@ def dial(cost_weight: float | None, target: str) -> Weights | None:
             hint="Use it with optimize_for := 'balanced', which is the default.",
         )
     return Weights.dial(cost_weight or 0.0)
-
-
-def _decision_columns(decision: RoutingDecision) -> tuple[Any, ...]:
-    return (
-        decision.agent_name,
-        decision.confidence,
-        decision.estimated_cost,
-        decision.estimated_latency_ms,
-        decision.expected_quality,
-        decision.similarity,
-        decision.reasoning,
-        json.dumps(decision.alternatives),
-        decision.routed_by,
-        decision.confidence_basis,
-        None,
-    )

@@ -25,7 +25,7 @@ SELECT id, name, provider, dimension, checksum FROM tiny_dancer.models WHERE act
 COUNT_AGENTS = "SELECT count(*) AS agents FROM tiny_dancer.agents WHERE removed_at IS NULL"
 ALIASES = "SELECT alias, capability FROM tiny_dancer.capability_aliases"
 AGENT_COLUMNS = """
-a.name, a.agent_type, a.capabilities, a.cost_per_1k_tokens, a.cost_per_1k_output_tokens,
+a.id, a.name, a.agent_type, a.capabilities, a.cost_per_1k_tokens, a.cost_per_1k_output_tokens,
 a.cost_per_call, a.cost_per_second, a.avg_latency_ms, a.quality_score,
 nullif(a.metadata, '{}')::text AS metadata, a.active, a.pool, a.weight, a.max_concurrent, a.tags,
 tiny_dancer.vector_bytes(e.embedding) AS embedding
@@ -41,6 +41,10 @@ INSERT INTO tiny_dancer.agent_embeddings (agent_id, model_id, embedding, given)
 VALUES ($1, $2, tiny_dancer.to_vector($3), $4)
 ON CONFLICT (agent_id, model_id) DO UPDATE
 SET embedding = excluded.embedding, given = excluded.given
+WHERE excluded.given OR NOT agent_embeddings.given
+"""
+FORGET_VECTOR = """
+DELETE FROM tiny_dancer.agent_embeddings WHERE agent_id = $1 AND model_id = $2 AND NOT given
 """
 
 
@@ -87,7 +91,7 @@ def put_agent_vector(
     *,
     given: bool,
 ) -> None:
-    """Store the vector of what an agent can do.
+    """Store the vector of what an agent can do. One that the caller gave yields to none but such.
 
     Args:
         backend: of this process.
@@ -104,6 +108,11 @@ def put_agent_vector(
         vector.tolist(),
         given,
     )
+
+
+def forget_agent_vector(backend: Backend, agent_id: int, model: ActiveModel) -> None:
+    """Delete the vector that was made of capabilities which an agent no longer has."""
+    backend.rows(FORGET_VECTOR, ("bigint", "bigint"), agent_id, model.id)
 
 
 def agent_from_row(row: Row) -> Agent:
@@ -127,6 +136,7 @@ def agent_from_row(row: Row) -> Agent:
         max_concurrent=row["max_concurrent"],
         tags=tuple(row["tags"]),
         embedding=vector_from_bytes(row["embedding"]),
+        id=row["id"],
     )
 
 

@@ -8,6 +8,7 @@ from tiny_dancer.errors import InvalidArgumentError
 from tiny_dancer.policies import cost, hybrid, latency, quality
 from tiny_dancer.policies.candidates import Candidates, Floats, Weights
 
+# A policy returns an array of its own: whoever called it goes on to change it.
 Policy = Callable[[Candidates, Weights], Floats]
 
 POLICIES: dict[str, Policy] = {

@@ -7,4 +7,4 @@ from tiny_dancer.policies.candidates import Candidates, Floats, Weights
 
 def score(candidates: Candidates, weights: Weights) -> Floats:
     """Score by the expected quality of this request; the match is part of the expectation."""
-    return candidates.expected_quality
+    return candidates.expected_quality.copy()

@@ -17,6 +17,7 @@ quantisation of onnxruntime: activations are scaled per call, weights ahead (``q
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, Literal
@@ -44,8 +45,41 @@ _FUSED = "com.microsoft"
 _EXTERNAL_FROM_BYTES = 4096
 
 
+def linear_names(architecture: BertArchitecture) -> list[str]:
+    """Name the matrices of a BERT, as `write_bert_graph` applies them.
+
+    Args:
+        architecture: of the encoder.
+
+    Returns:
+        Four names per layer; that of query, key and value, applied as one, is the query's.
+    """
+    parts = ("attention.self.query", "attention.output.dense", "intermediate.dense", "output.dense")
+    return [
+        f"encoder.layer.{layer}.{part}" for layer in range(architecture.layers) for part in parts
+    ]
+
+
+def linear_input_name(name: str) -> str:
+    """Name the output under which an exposed input of a matrix is found.
+
+    Args:
+        name: of the matrix.
+
+    Returns:
+        The name of the graph's output, of shape [1, tokens, inputs].
+    """
+    return f"{name}.input"
+
+
 def write_bert_graph(
-    folder: Path, weights: Weights, architecture: BertArchitecture, precision: Precision
+    folder: Path,
+    weights: Weights,
+    architecture: BertArchitecture,
+    precision: Precision,
+    *,
+    divisors: Mapping[str, NDArray[np.float32]] | None = None,
+    expose_linear_inputs: bool = False,
 ) -> None:
     """Write ``model.onnx`` and ``model.onnx.data``.
 
@@ -54,13 +88,17 @@ def write_bert_graph(
         weights: of the encoder, named as in transformers' BertModel.
         architecture: of the encoder.
         precision: ``fp32``, or ``int8`` for the embedding table and all matrices.
+        divisors: by matrix, what each of its input channels is divided by and the matrix's
+            rows multiplied by: the same product, easier to quantise (``outlier_channels``).
+        expose_linear_inputs: whether what each matrix is applied to becomes an output too,
+            to be measured; such a graph is not for use.
 
     Raises:
         InvalidArgumentError: the weights do not fit the architecture.
         MissingFileError: the package onnx is not installed.
     """
     onnx = require_package("onnx")
-    graph = _BertGraph(onnx, weights, architecture, precision)
+    graph = _BertGraph(onnx, weights, architecture, precision, divisors or {}, expose_linear_inputs)
     model = onnx.helper.make_model(
         graph.build(),
         producer_name="tiny_dancer",
@@ -87,11 +125,15 @@ class _BertGraph:
         weights: Weights,
         architecture: BertArchitecture,
         precision: Precision,
+        divisors: Mapping[str, NDArray[np.float32]],
+        expose_linear_inputs: bool,
     ) -> None:
         self._onnx = onnx
         self._weights = weights
         self._architecture = architecture
         self._precision = precision
+        self._divisors = divisors
+        self._expose_linear_inputs = expose_linear_inputs
         self._nodes: list[NodeProto] = []
         self._tensors: list[TensorProto] = []
 
@@ -102,11 +144,15 @@ class _BertGraph:
             state = self._layer(state, f"encoder.layer.{layer}")
         self._pool(state)
         helper, types = self._onnx.helper, self._onnx.TensorProto
+        outputs = [helper.make_tensor_value_info(OUTPUT, types.FLOAT, [hidden])]
+        if self._expose_linear_inputs:
+            names = map(linear_input_name, linear_names(self._architecture))
+            outputs += [helper.make_tensor_value_info(n, types.FLOAT, None) for n in names]
         graph: GraphProto = helper.make_graph(
             self._nodes,
             "bert",
             [helper.make_tensor_value_info(INPUT, types.INT64, [1, "tokens"])],
-            [helper.make_tensor_value_info(OUTPUT, types.FLOAT, [hidden])],
+            outputs,
             self._tensors,
         )
         return graph
@@ -200,6 +246,12 @@ class _BertGraph:
         )
         bias = np.concatenate([self._take(f"{name}.bias", outputs) for name in names])
         name = names[0]
+        if self._expose_linear_inputs:
+            self._append("Identity", [state], [linear_input_name(name)])
+        if name in self._divisors:
+            divisors = self._divisors[name]
+            state = self._node("Mul", [state, self._tensor(f"{name}.shrink", 1 / divisors)])
+            weight = weight * divisors[:, None]
         bias_name = self._tensor(f"{name}.bias", bias)
         if self._precision == "fp32":
             product = self._node("MatMul", [state, self._tensor(f"{name}.weight", weight)])

@@ -4,15 +4,26 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+from numpy.typing import NDArray
+
 from tiny_dancer.embedding.importing.agreement import require_agreement
 from tiny_dancer.embedding.importing.architecture import BertArchitecture, read_architecture
-from tiny_dancer.embedding.importing.bert_graph import Precision, write_bert_graph
+from tiny_dancer.embedding.importing.bert_graph import (
+    Precision,
+    linear_names,
+    write_bert_graph,
+)
 from tiny_dancer.embedding.importing.folder_replacement import replace_folder
+from tiny_dancer.embedding.importing.outlier_channels import (
+    channel_divisors,
+    largest_linear_inputs,
+)
 from tiny_dancer.embedding.importing.progress import Progress, Silent
 from tiny_dancer.embedding.importing.source import ModelSource
 from tiny_dancer.embedding.importing.sources import fetch_model
@@ -29,6 +40,10 @@ from tiny_dancer.embedding.model_folder import (
 )
 from tiny_dancer.embedding.provider import open_provider
 from tiny_dancer.errors import MissingFileError
+
+# The server runs as another user than whoever imports.
+_READABLE_FOLDER = 0o755
+_READABLE_FILE = 0o644
 
 
 @dataclass(frozen=True)
@@ -73,18 +88,14 @@ def import_model(
     final_name = validate_model_name(name or Path(name_or_path).name)
     progress = progress or Silent()
     with _staging(models_dir, final_name) as staging:
-        source = fetch_model(name_or_path, _made(staging / "fetched"), progress)
+        fetched = staging / "fetched"
+        fetched.mkdir()
+        source = fetch_model(name_or_path, fetched, progress)
         progress.step("reading the weights")
         architecture = read_architecture(source.path)
         weights = read_weights(source.path)
         conversion = _Conversion(source, architecture, weights, final_name)
-        progress.step(f"writing the graph in {precision}")
-        model = conversion.write(_made(staging / "model" / final_name), precision)
-        cosine = 1.0
-        if precision != "fp32":
-            progress.step("comparing it with fp32")
-            exact = conversion.write(_made(staging / "exact" / final_name), "fp32")
-            cosine = require_agreement(open_provider(model), open_provider(exact))
+        model, cosine = conversion.write(staging, precision, progress)
         progress.step("putting it in its place")
         replace_folder(model.path, models_dir / final_name)
     return ImportedModel(read_model_folder(models_dir / final_name, verify="sha256"), cosine)
@@ -99,15 +110,45 @@ class _Conversion:
     weights: Weights
     name: str
 
-    def write(self, folder: Path, precision: Precision) -> ModelFolder:
-        write_bert_graph(folder, self.weights, self.architecture, precision)
+    def write(
+        self, staging: Path, precision: Precision, progress: Progress
+    ) -> tuple[ModelFolder, float]:
+        """Write the model below a folder; return it and its mean cosine to float32."""
+        target = staging / "model" / self.name
+        if precision == "fp32":
+            progress.step("writing the graph in fp32")
+            return self._write_folder(target, "fp32"), 1.0
+        progress.step("measuring activations in fp32")
+        exact = self._write_folder(staging / "exact" / self.name, "fp32", expose=True)
+        largest = largest_linear_inputs(exact, linear_names(self.architecture))
+        progress.step(f"writing the graph in {precision}")
+        model = self._write_folder(target, precision, divisors=channel_divisors(largest))
+        progress.step("comparing it with fp32")
+        return model, require_agreement(open_provider(model), open_provider(exact))
+
+    def _write_folder(
+        self,
+        folder: Path,
+        precision: Precision,
+        *,
+        divisors: Mapping[str, NDArray[np.float32]] | None = None,
+        expose: bool = False,
+    ) -> ModelFolder:
+        folder.mkdir(parents=True)
+        write_bert_graph(
+            folder,
+            self.weights,
+            self.architecture,
+            precision,
+            divisors=divisors,
+            expose_linear_inputs=expose,
+        )
         write_tokenizer(self.source.path, folder)
         (folder / LICENCE_FILE).write_text(self.source.licence_text(), encoding="utf-8")
         write_manifest(folder, self._manifest(folder, precision))
-        # The server runs as another user than whoever imports.
         for file in folder.iterdir():
-            file.chmod(0o644)
-        folder.chmod(0o755)
+            file.chmod(_READABLE_FILE)
+        folder.chmod(_READABLE_FOLDER)
         return read_model_folder(folder)
 
     def _manifest(self, folder: Path, precision: Precision) -> Manifest:
@@ -129,7 +170,7 @@ class _Conversion:
 def _staging(models_dir: Path, name: str) -> Iterator[Path]:
     """Make a hidden folder beside the models, and remove it whatever happens."""
     try:
-        models_dir.mkdir(parents=True, exist_ok=True)
+        _make_readable_folder(models_dir)
         staging = Path(tempfile.mkdtemp(prefix=f".importing-{name}-", dir=models_dir))
     except OSError as error:
         raise MissingFileError(
@@ -142,6 +183,8 @@ def _staging(models_dir: Path, name: str) -> Iterator[Path]:
         shutil.rmtree(staging)
 
 
-def _made(path: Path) -> Path:
-    path.mkdir(parents=True)
-    return path
+def _make_readable_folder(path: Path) -> None:
+    made = [folder for folder in (path, *path.parents) if not folder.exists()]
+    path.mkdir(parents=True, exist_ok=True)
+    for folder in made:
+        folder.chmod(_READABLE_FOLDER)

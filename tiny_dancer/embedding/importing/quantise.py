@@ -28,6 +28,7 @@ def quantise_columns(
         The int8 matrix, shape [inputs, channels], and the scales, shape [channels], such
         that ``matrix * scales`` is nearest to ``weight``.
     """
-    largest = np.abs(weight).max(axis=0)
-    scales = np.where(largest > 0, largest / limit, 1.0).astype(np.float32)
+    # A column of zeros, or of next to nothing, still needs a scale to divide by.
+    least = np.finfo(np.float32).tiny
+    scales = np.maximum(np.abs(weight).max(axis=0) / limit, least).astype(np.float32)
     return np.rint(weight / scales).astype(np.int8), scales

@@ -1,0 +1,145 @@
+"""Ensembles: cost, latency and availability follow from the members."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from refusal import refused
+from registration import agent_names, call, explain, register, route
+
+
+def register_ensemble(session, name, members, **columns):
+    metadata = json.dumps({"members": members})
+    return register(session, name, agent_type="ensemble", metadata=metadata, **columns)
+
+
+@pytest.fixture
+def pair(registry):
+    register(registry, "a", cost_per_call=0.01, avg_latency_ms=100, quality_score=0.6)
+    register(registry, "b", cost_per_1k_tokens=0.1, avg_latency_ms=900, quality_score=0.8)
+    register_ensemble(registry, "both", ["a", "b"])
+    return registry
+
+
+def test_members_are_all_paid(pair):
+    rows = explain(pair, "x" * 40)
+    assert rows["both"].estimated_cost == pytest.approx(
+        rows["a"].estimated_cost + rows["b"].estimated_cost
+    )
+
+
+def test_an_ensemble_may_charge_for_itself(pair):
+    register_ensemble(pair, "both", ["a", "b"], cost_per_call=1.0)
+    rows = explain(pair, "x" * 40)
+    assert rows["both"].estimated_cost == pytest.approx(
+        1.0 + rows["a"].estimated_cost + rows["b"].estimated_cost
+    )
+
+
+def test_members_paid_by_the_second_are_paid_for_their_own_time(registry):
+    register(registry, "a", cost_per_second=0.1, avg_latency_ms=1000)
+    register(registry, "b", cost_per_second=0.1, avg_latency_ms=3000)
+    register_ensemble(registry, "both", ["a", "b"])
+    assert explain(registry)["both"].estimated_cost == pytest.approx(0.1 + 0.3)
+
+
+def test_the_slowest_member_decides_the_latency(pair):
+    assert explain(pair)["both"].estimated_latency_ms == 900
+
+
+def test_one_member_of_unknown_latency_makes_it_unknown(pair):
+    register(pair, "c", cost_per_call=1)
+    register_ensemble(pair, "three", ["a", "b", "c"])
+    assert explain(pair)["three"].estimated_latency_ms is None
+
+
+def test_one_member_of_unknown_price_makes_it_unknown(pair):
+    register(pair, "c", avg_latency_ms=1)
+    register_ensemble(pair, "three", ["a", "b", "c"])
+    assert explain(pair)["three"].estimated_cost is None
+    assert "max_cost" in explain(pair, max_cost=1e9)["three"].removed_by
+
+
+def test_its_own_quality_counts_or_else_the_mean_of_the_members(pair):
+    assert explain(pair)["both"].quality_score == pytest.approx(0.7)
+    register_ensemble(pair, "both", ["a", "b"], quality_score=0.95)
+    assert explain(pair)["both"].quality_score == 0.95
+
+
+def test_the_least_context_window_of_the_members_holds(pair):
+    register(pair, "narrow", metadata='{"context_window": 260}')
+    register_ensemble(pair, "both", ["a", "narrow"])
+    rows = explain(pair, "x" * 400)
+    assert rows["both"].removed_by == ["context_window"]
+    assert rows["a"].removed_by == []
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "SELECT ruvector_set_agent_active('b', false)",
+        "SELECT ruvector_remove_agent('b')",
+        "UPDATE tiny_dancer.agents SET agent_type = 'ensemble',"
+        """ metadata = '{"members": ["a"]}' WHERE name = 'b'""",
+    ],
+)
+def test_an_ensemble_is_available_only_with_all_members(pair, change):
+    assert explain(pair)["both"].kept
+    pair.execute(change)
+    assert explain(pair)["both"].removed_by == ["active"]
+
+
+def test_a_member_registered_again_makes_it_available_again(pair):
+    call(pair, "ruvector_remove_agent", name="b")
+    register(pair, "b", cost_per_call=0.5)
+    assert explain(pair)["both"].kept
+
+
+def test_an_ensemble_can_be_chosen(pair):
+    assert route(pair, excluded_agents=["a", "b"]).agent_name == "both"
+
+
+@pytest.mark.parametrize(
+    ("members", "sqlstate", "message"),
+    [
+        ([], "22023", "an ensemble needs its members"),
+        (None, "22023", "an ensemble needs its members"),
+        ("a", "22023", "an ensemble needs its members"),
+        ({"a": 1}, "22023", "an ensemble needs its members"),
+        (["a", 1], "22023", "an ensemble needs its members"),
+        (["a", None], "22023", "an ensemble needs its members"),
+        (["a", "a"], "22023", "names a member twice"),
+        (["a", "nobody"], "42704", "unknown member 'nobody'"),
+        (["a", "both"], "22023", "another ensemble, 'both'"),
+        (["wrong"], "22023", "another ensemble, 'wrong'"),
+    ],
+    ids=str,
+)
+def test_bad_members_are_refused(pair, members, sqlstate, message):
+    with refused(sqlstate, message):
+        register_ensemble(pair, "wrong", members)
+    assert "wrong" not in agent_names(pair)
+
+
+def test_an_ensemble_without_metadata_is_refused(registry):
+    with refused("22023", "an ensemble needs its members"):
+        register(registry, "alone", agent_type="ensemble")
+    assert agent_names(registry) == []
+
+
+def test_an_ensemble_may_not_name_itself(pair):
+    with refused("22023", "another ensemble, 'both'"):
+        register_ensemble(pair, "both", ["a", "both"])
+    assert explain(pair)["both"].kept
+
+
+def test_a_removed_agent_is_no_member(pair):
+    call(pair, "ruvector_remove_agent", name="a")
+    with refused("42704", "unknown member 'a'"):
+        register_ensemble(pair, "new", ["a", "b"])
+
+
+def test_updating_an_ensemble_keeps_its_members(pair):
+    register(pair, "both", agent_type="ensemble", quality_score=0.9)
+    assert explain(pair)["both"].kept

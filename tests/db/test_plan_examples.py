@@ -1,0 +1,120 @@
+"""The SQL of the plan's "Agent Registration" and "Basic Routing", letter by letter."""
+
+from __future__ import annotations
+
+import pytest
+
+REGISTRATION = """
+-- Register AI agents/models
+SELECT ruvector_register_agent(
+name := 'gpt-4',
+agent_type := 'llm',
+capabilities := ARRAY['reasoning', 'code', 'analysis', 'creative'],
+cost_per_1k_tokens := 0.03,
+avg_latency_ms := 2500,
+quality_score := 0.95,
+metadata := '{"provider": "openai", "context_window": 128000}'
+);
+SELECT ruvector_register_agent(
+name := 'claude-3-haiku',
+agent_type := 'llm',
+capabilities := ARRAY['fast-response', 'simple-tasks', 'classification'],
+cost_per_1k_tokens := 0.00025,
+avg_latency_ms := 400,
+quality_score := 0.80,
+metadata := '{"provider": "anthropic", "context_window": 200000}'
+);
+SELECT ruvector_register_agent(
+name := 'code-specialist',
+agent_type := 'tool',
+capabilities := ARRAY['code-execution', 'debugging', 'testing'],
+cost_per_call := 0.001,
+avg_latency_ms := 100,
+quality_score := 0.90
+);
+"""
+
+LIST = """
+-- List registered agents
+SELECT * FROM ruvector_list_agents();
+"""
+
+FIBONACCI = """
+-- Route a request to the best agent
+SELECT * FROM ruvector_route(
+request := 'Write a Python function to calculate Fibonacci numbers',
+optimize_for := 'cost' -- or 'latency', 'quality', 'balanced'
+);
+"""
+
+LEGAL = """
+-- Route with constraints
+SELECT * FROM ruvector_route(
+request := 'Analyze this complex legal document',
+required_capabilities := ARRAY['reasoning', 'analysis'],
+max_cost := 0.10,
+max_latency_ms := 5000,
+min_quality := 0.90
+);
+"""
+
+PLAN_COLUMNS = ("agent_name", "confidence", "estimated_cost", "estimated_latency_ms")
+
+
+@pytest.fixture
+def plan_db(meaning_db):
+    meaning_db.execute(REGISTRATION)
+    return meaning_db
+
+
+def test_registration_answers_true(meaning_db):
+    cursor = meaning_db.execute(REGISTRATION)
+    answers = [cursor.fetchall()]
+    while cursor.nextset():
+        answers.append(cursor.fetchall())
+    assert answers == [[(True,)]] * 3
+
+
+def test_list_shows_what_was_registered(plan_db):
+    listed = {row.name: row for row in plan_db.execute(LIST)}
+    assert list(listed) == ["claude-3-haiku", "code-specialist", "gpt-4"]
+    gpt = listed["gpt-4"]
+    assert gpt.agent_type == "llm"
+    assert gpt.capabilities == ["reasoning", "code", "analysis", "creative"]
+    assert (gpt.cost_per_1k_tokens, gpt.avg_latency_ms, gpt.quality_score) == (0.03, 2500, 0.95)
+    assert gpt.metadata == {"provider": "openai", "context_window": 128000}
+    assert (gpt.success_rate, gpt.p99_latency_ms, gpt.total_requests) == (None, None, 0)
+    assert listed["code-specialist"].cost_per_call == 0.001
+    assert listed["code-specialist"].metadata == {}
+    assert all(row.active for row in listed.values())
+
+
+def test_fibonacci_goes_to_the_cheapest(plan_db):
+    decision = plan_db.execute(FIBONACCI).fetchone()
+    assert decision.agent_name == "claude-3-haiku"
+    assert 0 < decision.confidence < 1
+    assert decision._fields[:4] == PLAN_COLUMNS
+    assert decision.estimated_latency_ms == 400
+    # 54 characters are 13 tokens; 256 more are expected back.
+    assert decision.estimated_cost == pytest.approx(0.00025 * (13 + 256) / 1000)
+
+
+def test_the_legal_document_goes_to_the_agent_that_fits(plan_db):
+    decision = plan_db.execute(LEGAL).fetchone()
+    assert decision.agent_name == "gpt-4"
+    assert decision.alternatives == []
+
+
+def test_every_target_that_the_plan_names_is_accepted(plan_db):
+    for target in ("cost", "latency", "quality", "balanced"):
+        row = plan_db.execute(FIBONACCI.replace("'cost'", f"'{target}'")).fetchone()
+        assert row.agent_name in ("gpt-4", "claude-3-haiku", "code-specialist")
+
+
+def test_ten_fresh_connections_give_the_same_answers(plan_db, connect):
+    answers = []
+    for _ in range(10):
+        with connect() as session:
+            answers.append([session.execute(query).fetchone() for query in (FIBONACCI, LEGAL)])
+    assert [decision.agent_name for decision in answers[0]] == ["claude-3-haiku", "gpt-4"]
+    assert answers == [answers[0]] * 10
