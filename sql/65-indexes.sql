@@ -27,6 +27,8 @@ BEGIN
     FOREACH vectors_of IN ARRAY ARRAY['agent_embeddings', 'route_utterances'] LOOP
         index_name := format('%s_hnsw_%s', vectors_of, model.id);
         EXECUTE format('DROP INDEX IF EXISTS tiny_dancer.%I', index_name);
+        CONTINUE WHEN vectors_of = 'route_utterances'
+            AND NOT EXISTS (SELECT FROM tiny_dancer.route_utterances u WHERE u.model_id = model.id);
         RAISE NOTICE 'building the HNSW index on tiny_dancer.%', vectors_of;
         EXECUTE format(
             'CREATE INDEX %I ON tiny_dancer.%I '
