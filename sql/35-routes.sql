@@ -77,12 +77,21 @@ REVOKE ALL ON tiny_dancer.route_indexes FROM PUBLIC;
 CREATE TRIGGER advance_epoch BEFORE INSERT OR UPDATE OR DELETE OR TRUNCATE ON tiny_dancer.routes
     FOR EACH STATEMENT EXECUTE FUNCTION tiny_dancer.advance_epoch('routes');
 ALTER TABLE tiny_dancer.routes ENABLE ALWAYS TRIGGER advance_epoch;
+CREATE TRIGGER advance_epoch_again AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON tiny_dancer.routes
+    FOR EACH STATEMENT EXECUTE FUNCTION tiny_dancer.advance_epoch('routes');
+ALTER TABLE tiny_dancer.routes ENABLE ALWAYS TRIGGER advance_epoch_again;
 CREATE TRIGGER advance_epoch BEFORE INSERT OR UPDATE OR DELETE OR TRUNCATE ON tiny_dancer.route_utterances
     FOR EACH STATEMENT EXECUTE FUNCTION tiny_dancer.advance_epoch('routes');
 ALTER TABLE tiny_dancer.route_utterances ENABLE ALWAYS TRIGGER advance_epoch;
+CREATE TRIGGER advance_epoch_again AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON tiny_dancer.route_utterances
+    FOR EACH STATEMENT EXECUTE FUNCTION tiny_dancer.advance_epoch('routes');
+ALTER TABLE tiny_dancer.route_utterances ENABLE ALWAYS TRIGGER advance_epoch_again;
 CREATE TRIGGER advance_epoch BEFORE INSERT OR UPDATE OR DELETE OR TRUNCATE ON tiny_dancer.route_indexes
     FOR EACH STATEMENT EXECUTE FUNCTION tiny_dancer.advance_epoch('routes');
 ALTER TABLE tiny_dancer.route_indexes ENABLE ALWAYS TRIGGER advance_epoch;
+CREATE TRIGGER advance_epoch_again AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON tiny_dancer.route_indexes
+    FOR EACH STATEMENT EXECUTE FUNCTION tiny_dancer.advance_epoch('routes');
+ALTER TABLE tiny_dancer.route_indexes ENABLE ALWAYS TRIGGER advance_epoch_again;
 
 SELECT pg_catalog.pg_extension_config_dump('tiny_dancer.routes', '');
 SELECT pg_catalog.pg_extension_config_dump('tiny_dancer.routes_id_seq', '');

@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
+import operator
 from collections import deque
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 Candidate = tuple[int, float]
 
+DECIMALS = 6
+ROUNDING = 10.0**-DECIMALS
+
 
 def descending(
-    positions: NDArray[np.intp], similarity: NDArray[np.float64], first: int
+    positions: NDArray[np.intp], similarity: NDArray[Any], first: int
 ) -> Iterator[Candidate]:
     """Yield (position, similarity), most similar first, equal ones by position.
+
+    Similarities are rounded to DECIMALS first: float32 products differ in their last bits with the
+    machine and the place in the matrix, and every backend is to give the same order.
 
     Args:
         positions: ascending, shape [n].
@@ -23,19 +31,22 @@ def descending(
     """
     count = len(positions)
     if count > 2 * first:
-        threshold = np.partition(similarity, count - first)[count - first]
-        is_head = similarity >= threshold
+        least = np.partition(similarity, count - first)[count - first] - ROUNDING
+        is_head = similarity >= least
         yield from _sorted(positions[is_head], similarity[is_head])
-        is_tail = ~is_head
-        positions, similarity = positions[is_tail], similarity[is_tail]
+        positions, similarity = positions[~is_head], similarity[~is_head]
     yield from _sorted(positions, similarity)
 
 
-def _sorted(positions: NDArray[np.intp], similarity: NDArray[np.float64]) -> Iterator[Candidate]:
-    if len(positions) > 1:
-        order = np.argsort(-similarity, kind="stable")
-        positions, similarity = positions[order], similarity[order]
-    return zip(positions.tolist(), similarity.tolist(), strict=True)
+def _sorted(positions: NDArray[np.intp], similarity: NDArray[Any]) -> list[Candidate]:
+    # For the few that there usually are, a list is faster than NumPy.
+    rounded = [round(value, DECIMALS) for value in similarity.tolist()]
+    candidates = list(zip(positions.tolist(), rounded, strict=True))
+    candidates.sort(key=_similarity_of, reverse=True)
+    return candidates
+
+
+_similarity_of = operator.itemgetter(1)
 
 
 def by_priority(
@@ -62,6 +73,9 @@ def by_priority(
         while upcoming is not None and upcoming[1] >= least:
             waiting.append(upcoming)
             upcoming = next(candidates, None)
+        if len(waiting) == 1:
+            yield waiting.popleft()
+            continue
         # The first of equals: max keeps the order in which they came.
         chosen = max(
             (c for c in waiting if c[1] >= least), key=lambda candidate: priorities[candidate[0]]

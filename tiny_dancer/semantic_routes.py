@@ -12,13 +12,13 @@ import math
 from collections.abc import Callable, Collection, Container, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from tiny_dancer.index.exact import nearest
-from tiny_dancer.near_ties import by_priority, descending
+from tiny_dancer.near_ties import ROUNDING, by_priority, descending
 from tiny_dancer.route_conditions import RequestContext, RouteConditions
 from tiny_dancer.route_similarity import confidence, default_thresholds, pooled_similarity
 
@@ -30,9 +30,7 @@ Gate = Callable[[int], bool] | None
 
 # Of how many routes the similarity is worked out in full at first, beyond twice those asked for.
 SHORTLIST = 10
-# float32 products differ in their last bits with the place in the matrix; rounded, backends agree.
-SCALE = 1e6
-HALF_UNIT = 0.5 / SCALE
+HALF_UNIT = 0.5 * ROUNDING
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,8 +68,7 @@ class SemanticRoute:
     conditions: RouteConditions | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class RouteMatch:
+class RouteMatch(NamedTuple):
     """A route that a request may take.
 
     Attributes:
@@ -114,8 +111,7 @@ class RouteColumns:
     has_utterances: NDArray[np.bool_]
 
 
-@dataclass(frozen=True, slots=True)
-class Shortlist:
+class Shortlist(NamedTuple):
     """The routes that a request may be nearest to.
 
     Attributes:
@@ -166,7 +162,7 @@ class SemanticRoutes:
             np.isnan(columns.thresholds), defaults, columns.thresholds
         )
         # Half a unit of the last decimal less, so that a rounded similarity can equal it.
-        self._cuts: Floats = self.thresholds - HALF_UNIT
+        self._cuts: Vectors = (self.thresholds - HALF_UNIT).astype(np.float32)
         self._least_cut: float = float(self._cuts.min(initial=math.inf))
         self._is_single: bool = bool((counts == 1).all())
 
@@ -312,7 +308,7 @@ class SemanticRoutes:
             return []
         candidates = descending(
             in_scope if positions is None else positions[in_scope],
-            rounded(similarity[in_scope]),
+            similarity[in_scope],
             2 * k + SHORTLIST,
         )
         allowed = candidates if gate is None else (c for c in candidates if gate(c[0]))
@@ -332,15 +328,6 @@ class SemanticRoutes:
             similarity,
             confidence(similarity, similarity - rival),
         )
-
-
-def rounded(similarity: NDArray[Any]) -> Floats:
-    """Return similarities rounded to what every backend agrees on."""
-    values: Floats = similarity.astype(np.float64)
-    values *= SCALE
-    np.rint(values, out=values)
-    values /= SCALE
-    return values
 
 
 def two_greatest(similarity: NDArray[Any]) -> tuple[float, float]:

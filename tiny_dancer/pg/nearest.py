@@ -84,10 +84,24 @@ def nearest(
 
 
 def search(
-    backend: Backend, extension: VectorExtension, query: str, vector: NDArray[np.float32], k: int
+    backend: Backend,
+    extension: VectorExtension,
+    query: str,
+    vector: NDArray[np.float32],
+    k: int,
+    breadth: int | None = None,
 ) -> Any:
-    """Return the rows of a query for the k nearest to $1, at most $2, with a scan wide enough."""
-    before = _widen(backend, k, iterative=extension.version >= ITERATIVE_SCAN_SINCE)
+    """Return the rows of a query for the k nearest to $1, at most $2.
+
+    Args:
+        backend: of this process.
+        extension: where pgvector lives.
+        query: takes the vector as text and k.
+        vector: of what is searched for.
+        k: how many.
+        breadth: for how many the scan is to be wide enough; k unless given.
+    """
+    before = _widen(backend, breadth or k, iterative=extension.version >= ITERATIVE_SCAN_SINCE)
     rows = backend.rows(query, ("text", "bigint"), store.vector_text(vector), k)
     for setting, value in before.items():
         backend.rows(SET_LOCALLY, ("text", "text"), setting, value)

@@ -30,6 +30,9 @@ if TYPE_CHECKING:
     from tiny_dancer.pg.backend import Backend
     from tiny_dancer.pg.snapshot import Configuration
 
+# So many times wider than what is asked for is the scan: the few nearest must be the right ones.
+BREADTH = 6
+
 
 def nearest_query(model: ActiveModel, schema: str) -> str:
     """Return the query for the routes of the $2 utterances nearest to $1, by name."""
@@ -91,7 +94,7 @@ def _near(
     model = configuration.required_model
     extension = nearest.vector_extension(backend)
     query = nearest_query(model, extension.schema)
-    rows = list(nearest.search(backend, extension, query, vector, most))
+    rows = list(nearest.search(backend, extension, query, vector, most, BREADTH * most))
     rows.sort(key=lambda row: row["name"])
     columns = _columns(rows)
     routes = SemanticRoutes(columns, matching=configuration.settings.route_matching)

@@ -18,22 +18,18 @@ if TYPE_CHECKING:
     from tiny_dancer.pg.backend import Backend
 
 # The second half is never executed: it has the executor check the caller's rights.
+# The epochs come as one text, which is the fastest to read and to compare.
 EPOCHS = """
-SELECT (SELECT epoch FROM tiny_dancer.epochs WHERE kind = 'routes') AS routes,
-       (SELECT epoch FROM tiny_dancer.epochs WHERE kind = 'agents') AS agents,
-       (SELECT epoch FROM tiny_dancer.epochs WHERE kind = 'models') AS models,
-       (SELECT epoch FROM tiny_dancer.epochs WHERE kind = 'settings') AS settings,
+SELECT (SELECT string_agg(kind || ' ' || epoch, ' ') FROM tiny_dancer.epochs) AS epochs,
        row_security_active('tiny_dancer.routes'::regclass)
        OR row_security_active('tiny_dancer.route_utterances'::regclass)
-       OR row_security_active('tiny_dancer.route_indexes'::regclass)
        OR row_security_active('tiny_dancer.agents'::regclass)
        OR row_security_active('tiny_dancer.models'::regclass)
        OR row_security_active('tiny_dancer.settings'::regclass)
        OR row_security_active('tiny_dancer.epochs'::regclass) AS is_filtered,
-       EXISTS (SELECT r.*, u.*, i.*, a.name, a.active, a.removed_at, m.*, s.*
-               FROM tiny_dancer.routes r, tiny_dancer.route_utterances u,
-                    tiny_dancer.route_indexes i, tiny_dancer.agents a, tiny_dancer.models m,
-                    tiny_dancer.settings s
+       EXISTS (SELECT r.*, u.*, a.name, a.active, a.removed_at, m.*, s.*
+               FROM tiny_dancer.routes r, tiny_dancer.route_utterances u, tiny_dancer.agents a,
+                    tiny_dancer.models m, tiny_dancer.settings s
                WHERE false) AS never
 """
 
@@ -71,18 +67,33 @@ class RouteSnapshot:
 
 @dataclass(frozen=True, slots=True)
 class RouteEpochs:
-    """The present epoch of each kind of thing, and whether row-level security hides some of it."""
+    """The present epoch of each kind of thing that matching depends on."""
 
-    routes: int
-    agents: int
-    models: int
-    settings: int
-    is_filtered: bool
+    routes: str
+    agents: str
+    models: str
+    settings: str
+
+    @classmethod
+    def parse(cls, text: str) -> RouteEpochs:
+        """Read them from kinds and epochs in turn."""
+        words = text.split(" ")
+        epoch = dict(zip(words[::2], words[1::2], strict=True))
+        return cls(epoch["routes"], epoch["agents"], epoch["models"], epoch["settings"])
 
     @property
-    def of_table(self) -> tuple[int, int, int]:
+    def of_table(self) -> tuple[str, str, str]:
         """The epochs that the routes and the configuration depend on."""
         return self.routes, self.models, self.settings
+
+
+@dataclass(slots=True)
+class Kept:
+    """A snapshot, its epochs, and the text that they were last read from."""
+
+    text: str
+    epochs: RouteEpochs
+    snapshot: RouteSnapshot
 
 
 class RouteCache:
@@ -90,35 +101,35 @@ class RouteCache:
 
     def __init__(self, backend: Backend) -> None:
         self._backend = backend
-        self._kept: tuple[RouteEpochs, RouteSnapshot] | None = None
+        self._kept: Kept | None = None
 
     def current(self) -> RouteSnapshot:
         """Return the routes of the present epochs, kept or newly read."""
-        epochs = self._epochs()
-        if self._kept is not None and self._kept[0] == epochs:
-            return self._kept[1]
-        while not epochs.is_filtered:
+        text, is_filtered = self._epochs()
+        kept = self._kept
+        if kept is not None and kept.text == text and not is_filtered:
+            return kept.snapshot
+        while not is_filtered:
+            epochs = RouteEpochs.parse(text)
             snapshot = self._refreshed(epochs)
-            self._kept = None
-            after = self._epochs()
-            if after == epochs:
-                self._kept = (epochs, snapshot)
+            self._kept = Kept(text, epochs, snapshot)
+            text, is_filtered = self._epochs()
+            if RouteEpochs.parse(text) == epochs and not is_filtered:
                 return snapshot
-            epochs = after
         self._kept = None
         return self._read(is_shared=False)
 
-    def _epochs(self) -> RouteEpochs:
+    def _epochs(self) -> tuple[str, bool]:
         row: Any = self._backend.row(EPOCHS)
-        return RouteEpochs(
-            row["routes"], row["agents"], row["models"], row["settings"], row["is_filtered"]
-        )
+        return row["epochs"], row["is_filtered"]
 
     def _refreshed(self, epochs: RouteEpochs) -> RouteSnapshot:
-        if self._kept is not None and self._kept[0].of_table == epochs.of_table:
-            kept = self._kept[1]
+        kept = self._kept
+        if kept is not None and kept.epochs == epochs:
+            return kept.snapshot
+        if kept is not None and kept.epochs.of_table == epochs.of_table:
             targets = route_store.active_targets(self._backend)
-            return RouteSnapshot(kept.configuration, kept.table, targets)
+            return RouteSnapshot(kept.snapshot.configuration, kept.snapshot.table, targets)
         self._kept = None  # Two copies at once would be twice the memory.
         return self._read(is_shared=True)
 
