@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from test_semantic_routes import clustered, many_routes
+from test_route_matching import clustered, many_routes
 
 from tiny_dancer.index import hnsw
 from tiny_dancer.semantic_routes import SemanticRoutes
