@@ -23,6 +23,8 @@ BEGIN ATOMIC
         ('usage', 'function', 'ruvector_batch_route', 'EXECUTE'),
         ('usage', 'function', 'ruvector_budget_status', 'EXECUTE'),
         ('usage', 'function', 'ruvector_check_budget', 'EXECUTE'),
+        ('usage', 'function', 'ruvector_classify_capabilities', 'EXECUTE'),
+        ('usage', 'function', 'ruvector_classify_request', 'EXECUTE'),
         ('usage', 'function', 'ruvector_embed', 'EXECUTE'),
         ('usage', 'function', 'ruvector_embed_batch', 'EXECUTE'),
         ('usage', 'function', 'ruvector_explain_route', 'EXECUTE'),
@@ -94,6 +96,7 @@ BEGIN ATOMIC
         ('usage', 'table', 'budget_holds', 'SELECT (budget_id, window_start, amount, expires_at)'),
         ('usage', 'table', 'budgets', 'SELECT'),
         ('usage', 'table', 'capability_aliases', 'SELECT'),
+        ('usage', 'table', 'classifiers', 'SELECT'),
         ('usage', 'table', 'decisions',
          'SELECT (id, decided_at, agent_id, route_name, tags), '
          'INSERT (id, agent_id, optimize_for, routed_by, route_name, tags, input_tokens, estimated_cost, candidates, '
@@ -125,8 +128,10 @@ BEGIN ATOMIC
         ('admin', 'function', 'ruvector_set_budget', 'EXECUTE'),
         ('admin', 'function', 'ruvector_set_capability_alias', 'EXECUTE'),
         ('admin', 'function', 'ruvector_set_route_active', 'EXECUTE'),
+        ('admin', 'function', 'ruvector_train_classifier', 'EXECUTE'),
         ('admin', 'function', 'check_period', 'EXECUTE'),
         ('admin', 'function', 'forget_pool_history', 'EXECUTE'),
+        ('admin', 'function', 'labelled_texts', 'EXECUTE'),
         ('admin', 'function', 'raise_unknown_route', 'EXECUTE'),
         ('admin', 'function', 'reset_breaker', 'EXECUTE'),
         ('admin', 'function', 'set', 'EXECUTE'),
@@ -140,6 +145,7 @@ BEGIN ATOMIC
          'INSERT (agent_name, tag, period, limit_amount, time_zone), UPDATE (limit_amount, time_zone, updated_at), '
          'DELETE'),
         ('admin', 'table', 'capability_aliases', 'INSERT, UPDATE, DELETE'),
+        ('admin', 'table', 'classifiers', 'INSERT, UPDATE, DELETE'),
         ('admin', 'table', 'epochs', 'UPDATE'),
         ('admin', 'table', 'granted_roles', 'SELECT'),
         ('admin', 'table', 'leases', 'SELECT'),
