@@ -30,16 +30,23 @@ done
     fail "$python cannot make virtual environments" "On Debian: apt-get install python3-venv"
 
 # What root makes in somebody's checkout stays theirs to change.
+export PYTHONDONTWRITEBYTECODE=1
 hand_back() {
     local owner
-    owner=$(stat -c %u -- "$ROOT")
-    if [ "$(id -u)" -eq 0 ] && [ "$owner" -ne 0 ]; then
+    owner=$(stat -c %u:%g -- "$ROOT")
+    if [ "$(id -u)" -eq 0 ] && [ ! -O "$ROOT" ]; then
         chown -hR --from=0 "$owner" "$STATE" "$ROOT/tiny_dancer.egg-info" 2>/dev/null || true
     fi
 }
 trap hand_back EXIT
 
-mkdir -p -- "$LOGS" "$STATE/build"
+if [ -O "$ROOT" ]; then
+    "$DEVSERVER/state-folder.sh"
+    # The folder may have become a link just now.
+    [ "$STATE" = "$(readlink -f -- "$STATE_LINK")" ] || exec "$0"
+else
+    mkdir -p -- "$LOGS" "$STATE/build"
+fi
 . "$DEVSERVER/lock.sh"
 "$DEVSERVER/venv.sh" "$python"
 "$DEVSERVER/model.sh"

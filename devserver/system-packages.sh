@@ -88,6 +88,16 @@ missing_for_python() {
     printf 'python%s-venv\n' "$version"
 }
 
+# Whether sudo lets us: without a password, or with the one that a person types now.
+may_sudo() {
+    command -v sudo >/dev/null || return
+    ! sudo -n true 2>/dev/null || return 0
+    [ -t 0 ] && [ -t 2 ] || return
+    say "System packages are missing: $*"
+    say "sudo is asked to install them."
+    sudo -v
+}
+
 install_packages() {
     local packages=("$@")
     local command="apt-get update && apt-get install --no-install-recommends ${packages[*]}"
@@ -95,16 +105,9 @@ install_packages() {
         step "Installing system packages: ${packages[*]}" "$DEVSERVER/apt-install.sh" "${packages[@]}"
         return
     fi
-    if command -v sudo >/dev/null; then
-        if ! sudo -n true 2>/dev/null && [ -t 0 ] && [ -t 2 ]; then
-            say "System packages are missing: ${packages[*]}"
-            say "sudo is asked to install them."
-            sudo -v || true
-        fi
-        if sudo -n true 2>/dev/null; then
-            step "Installing system packages: ${packages[*]}" sudo "$DEVSERVER/apt-install.sh" "${packages[@]}"
-            return
-        fi
+    if may_sudo "${packages[@]}"; then
+        step "Installing system packages: ${packages[*]}" sudo "$DEVSERVER/apt-install.sh" "${packages[@]}"
+        return
     fi
     fail "system packages are missing, and installing them needs root" \
         "Run this as root, then make again:" "  $command"

@@ -1,9 +1,15 @@
 -- An epoch for each kind of thing that backends keep a copy of. A statement that changes such a thing moves
--- the epoch first (BEFORE, so that writers queue here and can not deadlock); its value comes from a sequence,
--- so a value that was rolled back is never used again.
+-- the epoch first (BEFORE, so that writers queue here and can not deadlock) and once more when it is done
+-- (AFTER, since a decision made inside the statement saw the first new epoch and the old rows). The value
+-- comes from a sequence, so one that was rolled back is never used again.
 
 CREATE SEQUENCE tiny_dancer.epoch_values AS bigint;
 COMMENT ON SEQUENCE tiny_dancer.epoch_values IS 'source of epochs; a value is never used twice';
+-- Nor is it after the extension was dropped and created again: a session may live through both.
+SELECT pg_catalog.setval(
+    'tiny_dancer.epoch_values',
+    (extract(epoch FROM pg_catalog.clock_timestamp()) * 1000000)::bigint
+);
 
 CREATE TABLE tiny_dancer.epochs (
     kind text PRIMARY KEY,

@@ -9,6 +9,7 @@ CREATE TABLE tiny_dancer.models (
     checksum text CHECK (checksum ~ '^[0-9a-f]{64}$'),
     active boolean NOT NULL DEFAULT false,
     created_at timestamptz NOT NULL DEFAULT pg_catalog.now(),
+    UNIQUE (id, dimension),
     CHECK ((provider = 'onnx') = (checksum IS NOT NULL))
 );
 CREATE UNIQUE INDEX models_one_active ON tiny_dancer.models (active) WHERE active;
@@ -19,6 +20,9 @@ REVOKE ALL ON tiny_dancer.models FROM PUBLIC;
 CREATE TRIGGER advance_epoch BEFORE INSERT OR UPDATE OR DELETE OR TRUNCATE ON tiny_dancer.models
     FOR EACH STATEMENT EXECUTE FUNCTION tiny_dancer.advance_epoch('models');
 ALTER TABLE tiny_dancer.models ENABLE ALWAYS TRIGGER advance_epoch;
+CREATE TRIGGER advance_epoch_again AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON tiny_dancer.models
+    FOR EACH STATEMENT EXECUTE FUNCTION tiny_dancer.advance_epoch('models');
+ALTER TABLE tiny_dancer.models ENABLE ALWAYS TRIGGER advance_epoch_again;
 
 SELECT pg_catalog.pg_extension_config_dump('tiny_dancer.models', '');
 SELECT pg_catalog.pg_extension_config_dump('tiny_dancer.models_id_seq', '');

@@ -9,5 +9,8 @@ REVOKE ALL ON tiny_dancer.capability_aliases FROM PUBLIC;
 CREATE TRIGGER advance_epoch BEFORE INSERT OR UPDATE OR DELETE OR TRUNCATE ON tiny_dancer.capability_aliases
     FOR EACH STATEMENT EXECUTE FUNCTION tiny_dancer.advance_epoch('agents');
 ALTER TABLE tiny_dancer.capability_aliases ENABLE ALWAYS TRIGGER advance_epoch;
+CREATE TRIGGER advance_epoch_again AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON tiny_dancer.capability_aliases
+    FOR EACH STATEMENT EXECUTE FUNCTION tiny_dancer.advance_epoch('agents');
+ALTER TABLE tiny_dancer.capability_aliases ENABLE ALWAYS TRIGGER advance_epoch_again;
 
 SELECT pg_catalog.pg_extension_config_dump('tiny_dancer.capability_aliases', '');

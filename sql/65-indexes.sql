@@ -25,7 +25,8 @@ BEGIN
         'CREATE INDEX %I ON tiny_dancer.agent_embeddings '
         'USING hnsw ((embedding::%I.vector(%s)) %I.vector_cosine_ops) WHERE model_id = %s',
         index_name, vector_schema, model.dimension, vector_schema, model.id);
-    ANALYZE tiny_dancer.agent_embeddings;
+    -- Without statistics of both, the planner may sort them all instead of using the index.
+    ANALYZE tiny_dancer.agents, tiny_dancer.agent_embeddings;
     RETURN NEXT index_name;
 END
 $$;

@@ -21,6 +21,7 @@ BEGIN ATOMIC
     SELECT * FROM (VALUES
         ('usage', 'function', 'ruvector_budget_status', 'EXECUTE'),
         ('usage', 'function', 'ruvector_check_budget', 'EXECUTE'),
+        ('usage', 'function', 'ruvector_batch_route', 'EXECUTE'),
         ('usage', 'function', 'ruvector_embed', 'EXECUTE'),
         ('usage', 'function', 'ruvector_embed_batch', 'EXECUTE'),
         ('usage', 'function', 'ruvector_explain_route', 'EXECUTE'),
@@ -40,6 +41,8 @@ BEGIN ATOMIC
         ('usage', 'function', 'agent_outcomes', 'EXECUTE'),
         ('usage', 'function', 'are_tags', 'EXECUTE'),
         ('usage', 'function', 'baseline_agent', 'EXECUTE'),
+        ('usage', 'function', 'ruvector_route_multi', 'EXECUTE'),
+        ('usage', 'function', 'batch_route', 'EXECUTE'),
         ('usage', 'function', 'boot', 'EXECUTE'),
         ('usage', 'function', 'budget_balances', 'EXECUTE'),
         ('usage', 'function', 'budget_scopes', 'EXECUTE'),

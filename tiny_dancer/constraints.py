@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -45,6 +46,10 @@ class RoutingConstraints:
     budget_remaining: float | None = None
     quality_floor: float | None = None
 
+    def without_floor(self) -> RoutingConstraints:
+        """Return the same demands but for the quality floor."""
+        return dataclasses.replace(self, quality_floor=None)
+
     def checked(self) -> RoutingConstraints:
         """Return self if every demand makes sense.
 
@@ -67,7 +72,7 @@ def constraint_masks(
     performance: AgentPerformance,
     live: LiveState,
     *,
-    input_tokens: int,
+    input_tokens: int | Floats,
     cost: Floats,
     expected_quality: Floats,
 ) -> Iterator[tuple[str, Booleans]]:
@@ -78,9 +83,11 @@ def constraint_masks(
         registry: n agents.
         performance: what is expected of them.
         live: their health and their budgets.
-        input_tokens: of the request.
-        cost: estimated dollars, NaN where unknown, shape [n].
-        expected_quality: of this request, shape [n].
+        input_tokens: of the request, or of b requests, shape [b, 1].
+        cost: estimated dollars, NaN where unknown, shape [n] or [b, n].
+        expected_quality: of the request or requests, shape [n] or [b, n].
+
+    A constraint that does not depend on the request yields shape [n] whatever their number.
     """
     demand = constraints
     yield "active", registry.available
@@ -88,7 +95,7 @@ def constraint_masks(
         yield "required_capabilities", _capable(registry, demand.required_capabilities)
     if demand.excluded_agents:
         yield "excluded_agents", _not_excluded(registry, demand.excluded_agents)
-    if performance.least_room < input_tokens:
+    if np.any(performance.least_room < input_tokens):
         yield "context_window", performance.room >= input_tokens
     if live.is_restricted:
         yield "health", live.healthy

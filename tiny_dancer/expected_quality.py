@@ -29,7 +29,7 @@ def similarities(embeddings: NDArray[np.float32], request: NDArray[np.float32]) 
 
 
 def shaded_prior(
-    prior_log_odds: Floats, similarity: Floats, reference: float, weight: float
+    prior_log_odds: Floats, similarity: Floats, reference: float | Floats, weight: float
 ) -> Floats:
     """Return the prior quality of each agent, shaded for the request.
 

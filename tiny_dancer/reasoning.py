@@ -13,6 +13,7 @@ OBJECTIVES = {
     "quality": "high quality",
     "balanced": "the balance of cost, latency and quality",
     "quality_per_dollar": "quality per dollar",
+    "total_cost": "the least total cost of the batch",
 }
 
 

@@ -153,9 +153,10 @@ class Router:
 
     def _similarity(self, embedding: NDArray[np.float32]) -> tuple[Floats, float]:
         registry = self.registry
-        similarity = similarities(registry.embeddings, embedding)
-        # Rounded, since a sum depends on the order that the machine adds in.
-        reference = round(float(similarity.dot(registry.reference_weights)), SCORE_DECIMALS)
+        similarity = similarities(registry.distinct_embeddings, embedding)
+        if registry.distinct_of is not None:
+            similarity = similarity[registry.distinct_of]
+        reference = float(similarity.dot(registry.reference_weights))
         if not registry.all_embedded:
             similarity[~registry.embedded] = reference
         return similarity, reference

@@ -69,3 +69,32 @@ def chosen(session, request="Say hello", **arguments):
 
 def agent_names(session):
     return [row.name for row in session.execute("SELECT name FROM ruvector_list_agents()")]
+
+
+def register_plan_agents(session):
+    """Register the plan's three agents."""
+    register(
+        session,
+        "gpt-4",
+        ["reasoning", "code", "analysis", "creative"],
+        cost_per_1k_tokens=0.03,
+        avg_latency_ms=2500,
+        quality_score=0.95,
+    )
+    register(
+        session,
+        "claude-3-haiku",
+        ["fast-response", "simple-tasks", "classification"],
+        cost_per_1k_tokens=0.00025,
+        avg_latency_ms=400,
+        quality_score=0.80,
+    )
+    register(
+        session,
+        "code-specialist",
+        ["code-execution", "debugging", "testing"],
+        agent_type="tool",
+        cost_per_call=0.001,
+        avg_latency_ms=100,
+        quality_score=0.90,
+    )

@@ -50,6 +50,8 @@ class AgentRegistry:
         quality: registered prior, NaN where unknown.
         context_window: tokens, infinite where unknown.
         embeddings: float32 [n, dimension], unit rows, zero rows where there is none.
+        distinct_embeddings: the different rows among them; ``distinct_of`` says which row is whose,
+            None where all are different.
         embedded: which rows of the embeddings are real.
         reference_positions: the active agents that have an embedding.
         reference_weights: 1/m for each of these m agents, 0 for the others.
@@ -79,6 +81,9 @@ class AgentRegistry:
         self._resolve_ensembles()
         self.embedded: Booleans = np.array([a.embedding is not None for a in self.agents], bool)
         self.embeddings: NDArray[np.float32] = _stack(self.agents, dimension)
+        # A product's last bits depend on a row's place in the matrix. Equal rows are multiplied
+        # once, so that agents of equal capabilities have equal similarities.
+        self.distinct_embeddings, self.distinct_of = _distinct_rows(self.embeddings)
         # Similarities are judged against their mean over these.
         self.reference_positions: NDArray[np.intp] = np.flatnonzero(self.active & self.embedded)
         # Of a product with the similarities that is this mean: one call instead of four.
@@ -189,3 +194,15 @@ def _stack(agents: Sequence[Agent], dimension: int | None) -> NDArray[np.float32
         if vector is not None:
             row[:] = vector
     return stacked
+
+
+def _distinct_rows(
+    rows: NDArray[np.float32],
+) -> tuple[NDArray[np.float32], NDArray[np.intp] | None]:
+    """Return the different rows in order of appearance, and for each row which one it is."""
+    seen: dict[bytes, int] = {}
+    which = [seen.setdefault(row.tobytes(), len(seen)) for row in rows]
+    if len(seen) == len(rows):
+        return rows, None
+    first = np.unique(which, return_index=True)[1]
+    return np.ascontiguousarray(rows[first]), np.array(which, dtype=np.intp)

@@ -44,7 +44,8 @@ class ProgressBar:
             total_bytes: what has arrived so far.
         """
         if self._bar is None:
-            self._bar = self._tqdm(unit="B", unit_scale=True, leave=False, file=sys.stderr)
+            # Nothing but the steps where nobody watches a terminal.
+            self._bar = self._tqdm(unit="B", unit_scale=True, leave=False, disable=None)
         self._bar.update(total_bytes - self._bar.n)
 
     def _close(self) -> None:

@@ -1,7 +1,8 @@
-"""Loading native libraries inside a server process, without their threads doing harm."""
+"""Native libraries inside a server process: their threads and memory must do no harm."""
 
 from __future__ import annotations
 
+import ctypes
 import os
 import signal
 from collections.abc import Iterator
@@ -21,8 +22,9 @@ def quiet_native_load() -> Iterator[None]:
     """Import and load native libraries single-threaded and with signals blocked.
 
     A thread started in here inherits the blocked mask, so it can never take a signal that
-    is meant for the server's own thread (PostgreSQL's handlers must run on that one). The
-    variables are read when a library is imported: set them no later than here.
+    is meant for the server's own thread (PostgreSQL's handlers must run on that one);
+    onnxruntime starts one at import, whatever its options. The variables are read when a
+    library is imported: set them no later than here.
     """
     os.environ.update(_SINGLE_THREADED)
     before = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
@@ -30,3 +32,14 @@ def quiet_native_load() -> Iterator[None]:
         yield
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def release_free_memory() -> None:
+    """Give memory that native code has freed back to the operating system.
+
+    glibc keeps what it may need again: after a long text 10 MB, for the life of the
+    connection. Giving it back takes 1.4 ms then. Other C libraries do it by themselves.
+    """
+    libc = ctypes.CDLL(None)
+    if hasattr(libc, "malloc_trim"):
+        libc.malloc_trim(0)

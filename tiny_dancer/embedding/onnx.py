@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tiny_dancer.embedding.model_folder import ModelFolder
-from tiny_dancer.embedding.native_libraries import quiet_native_load
+from tiny_dancer.embedding.native_libraries import quiet_native_load, release_free_memory
 from tiny_dancer.embedding.provider import embed_each, require_text
 from tiny_dancer.embedding.windows import DEFAULT_MAX_WINDOWS, mean_direction, split_windows
 from tiny_dancer.errors import InvalidArgumentError, MissingFileError
@@ -26,6 +26,8 @@ INPUT = "input_ids"
 OUTPUT = "embedding"
 
 _LOG_ERRORS_ONLY = 3
+# From here on a text takes so long, and so much memory, that returning it is worth the time.
+_LONG_TEXT_TOKENS = 128
 
 
 class OnnxProvider:
@@ -83,7 +85,10 @@ class OnnxProvider:
                 hint="Pass text with at least one visible character.",
             )
         windows = split_windows(ids, self._window, self._max_windows)
-        return mean_direction(np.stack([self._run(window) for window in windows]))
+        vectors = np.stack([self._run(window) for window in windows])
+        if len(ids) >= _LONG_TEXT_TOKENS:
+            release_free_memory()
+        return mean_direction(vectors)
 
     def embed_batch(self, texts: Sequence[str]) -> NDArray[np.float32]:
         """Embed several texts, each exactly as `embed` would.

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from tiny_dancer.embedding.external import ExternalProvider
 from tiny_dancer.embedding.hashing import HashingProvider
@@ -16,6 +21,9 @@ from tiny_dancer.pg.model import ActiveModel
 from tiny_dancer.pg.snapshot import Configuration, SnapshotCache
 
 Row = dict[str, Any]
+
+MAX_TEXT_VECTORS = 10_000
+CANCEL_EVERY_SECONDS = 0.05
 
 
 class Backend:
@@ -31,6 +39,7 @@ class Backend:
         self.library: Path = Path(__file__).parents[2]
         self.snapshots = SnapshotCache(self)
         self._plans: dict[str, Any] = {}
+        self._text_vectors: tuple[ActiveModel | None, dict[str, NDArray[np.float32]]] = (None, {})
         self._provider: tuple[tuple[ActiveModel, int], EmbeddingProvider] | None = None
 
     @property
@@ -55,6 +64,25 @@ class Backend:
         self.plpy.notice(message)
         self.allow_cancel()
 
+    def progress(self, every_seconds: float) -> Callable[[str], None]:
+        """Return a function to call after each step of something long.
+
+        It lets a cancel through several times a second, and tells how far it is every so often.
+        """
+        reported = alive = time.monotonic()
+
+        def step(message: str) -> None:
+            nonlocal reported, alive
+            now = time.monotonic()
+            if now - reported >= every_seconds:
+                reported = alive = now
+                self.report_progress(message)
+            elif now - alive >= CANCEL_EVERY_SECONDS:
+                alive = now
+                self.allow_cancel()
+
+        return step
+
     def allow_cancel(self) -> None:
         """Let a cancel or a timeout take effect: Python code alone is never interrupted."""
         self.rows("SELECT 1 AS alive")
@@ -70,6 +98,16 @@ class Backend:
         if self._provider is None or self._provider[0] != key:
             self._provider = (key, self.open(*key))
         return self._provider[1]
+
+    def text_vectors(self, configuration: Configuration) -> dict[str, NDArray[np.float32]]:
+        """Return the vectors of short texts that are needed again and again; the caller adds to it.
+
+        They depend on the model and the text alone, so every role may use them.
+        """
+        model = configuration.required_model
+        if self._text_vectors[0] != model or len(self._text_vectors[1]) > MAX_TEXT_VECTORS:
+            self._text_vectors = (model, {})
+        return self._text_vectors[1]
 
     def open(self, model: ActiveModel, max_windows: int = DEFAULT_MAX_WINDOWS) -> EmbeddingProvider:
         """Open a model's provider.

@@ -8,6 +8,7 @@ from typing import Any
 import tiny_dancer
 from tiny_dancer.errors import NotReadyError
 from tiny_dancer.pg import agents, cost, embedding, operations, routing
+from tiny_dancer.pg import agents, batch, embedding, multi_agent, operations, routing
 from tiny_dancer.pg.backend import Backend
 from tiny_dancer.pg.boundary import as_server_error, entry_point, server_error_class
 
@@ -21,6 +22,8 @@ ENTRY_POINTS = (
     routing.explain_route,
     cost.record_request_vector,
     cost.optimize_budget,
+    multi_agent.route_multi,
+    batch.batch_route,
     operations.setup,
     operations.doctor,
     operations.warmup,

@@ -93,14 +93,17 @@ def vector_extension(backend: Backend) -> VectorExtension:
     return VectorExtension(row["schema"], version)
 
 
-def _widen(backend: Backend, k: int, *, iterative: bool) -> dict[str, str]:
-    """Let the scan return k rows that pass the filter; return what the settings were."""
+def _widen(backend: Backend, k: int, *, iterative: bool) -> dict[str, str | None]:
+    """Let the scan return k rows that pass the filter; return what the settings were.
+
+    A setting is None, its default, as long as nothing has loaded pgvector in this backend.
+    """
     wanted = {"hnsw.ef_search": str(max(40, min(1000, 2 * k)))}
     if iterative:
         wanted["hnsw.iterative_scan"] = "strict_order"
-    before = {}
+    before: dict[str, str | None] = {}
     for setting, value in wanted.items():
         present: Any = backend.row(PRESENT, ("text",), setting)
-        before[setting] = present["value"]
+        before[setting] = present["value"] or None
         backend.rows(SET_LOCALLY, ("text", "text"), setting, value)
-    return {setting: value for setting, value in before.items() if value}
+    return before

@@ -12,7 +12,7 @@ Floats = NDArray[np.float64]
 
 
 class Candidates(NamedTuple):
-    """The agents that passed every constraint, as arrays of m elements.
+    """The agents that passed every constraint, as arrays of m elements, or [b, m] for b requests.
 
     Attributes:
         cost: estimated dollars of this request, NaN where unknown.
@@ -20,6 +20,7 @@ class Candidates(NamedTuple):
         expected_quality: of this request, in [0, 1].
         match: capability match in [0, 1].
         has_floor: whether every candidate reaches a quality that the caller asked for.
+        kept: of several requests, which agents are candidates of which; None where all are.
     """
 
     cost: Floats
@@ -27,6 +28,7 @@ class Candidates(NamedTuple):
     expected_quality: Floats
     match: Floats
     has_floor: bool = False
+    kept: NDArray[np.bool_] | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,5 +11,5 @@ def score(candidates: Candidates, weights: Weights) -> Floats:
 
     Where the caller set a quality floor, every candidate is good enough and only the cost counts.
     """
-    cost = less_is_better(candidates.cost, LEAST_COST)
+    cost = less_is_better(candidates.cost, LEAST_COST, candidates.kept)
     return cost if candidates.has_floor else cost * candidates.match

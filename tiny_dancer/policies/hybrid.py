@@ -12,9 +12,11 @@ def balanced(candidates: Candidates, weights: Weights) -> Floats:
     """Score by capability match times the weighted sum of cost, latency and expected quality."""
     total = candidates.expected_quality * weights.quality
     if weights.cost:
-        total += less_is_better(candidates.cost, LEAST_COST) * weights.cost
+        cost = less_is_better(candidates.cost, LEAST_COST, candidates.kept)
+        total += cost * weights.cost
     if weights.latency:
-        total += less_is_better(candidates.latency_ms, LEAST_LATENCY_MS) * weights.latency
+        latency = less_is_better(candidates.latency_ms, LEAST_LATENCY_MS, candidates.kept)
+        total += latency * weights.latency
     total *= candidates.match
     return total
 
@@ -28,8 +30,11 @@ def quality_per_dollar(candidates: Candidates, weights: Weights) -> Floats:
     dollars = np.maximum(candidates.cost, LEAST_COST)
     unknown = np.isnan(dollars)
     if unknown.any():
-        dollars[unknown] = LEAST_COST if unknown.all() else dollars[~unknown].max()
+        known = ~unknown if candidates.kept is None else ~unknown & candidates.kept
+        dearest = np.where(known, dollars, -np.inf).max(axis=-1, keepdims=True)
+        dollars = np.where(unknown, np.maximum(dearest, LEAST_COST), dollars)
     ratio = candidates.expected_quality * candidates.match
     ratio /= dollars
-    greatest = float(ratio.max())
-    return ratio / greatest if greatest > 0.0 else ratio
+    compared = ratio if candidates.kept is None else np.where(candidates.kept, ratio, 0.0)
+    greatest = compared.max(axis=-1, keepdims=True)
+    return ratio / np.where(greatest > 0.0, greatest, 1.0)

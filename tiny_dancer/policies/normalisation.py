@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
+Booleans = NDArray[np.bool_]
 
 # Below these, differences mean nothing: a millionth of a dollar, a millisecond.
 LEAST_COST = 1e-6
@@ -14,7 +15,7 @@ LEAST_LATENCY_MS = 1.0
 LEAST_SPAN = 1e-12
 
 
-def less_is_better(values: Floats, least: float) -> Floats:
+def less_is_better(values: Floats, least: float, kept: Booleans | None = None) -> Floats:
     """Map the least value to 1 and the greatest to 0, by their logarithms.
 
     Costs and latencies span orders of magnitude; on a linear scale one dear agent would make
@@ -22,13 +23,16 @@ def less_is_better(values: Floats, least: float) -> Floats:
     anything is known, and counts as equal where nothing is.
 
     Args:
-        values: shape [m], at least 0, NaN where unknown.
+        values: shape [m], or [b, m] for b requests, at least 0, NaN where unknown.
         least: values below this count as this.
+        kept: which values are compared; the scores of the others mean nothing. By default all.
     """
     logs = np.log(np.maximum(values, least))
+    if kept is not None:
+        return _among(logs, kept)
     lowest, greatest = np.minimum.reduce(logs), np.maximum.reduce(logs)
     if greatest != greatest:
-        return _with_unknown(logs)
+        return _among(logs, np.ones(logs.shape, dtype=bool))
     span = greatest - lowest
     if span <= LEAST_SPAN:
         return np.ones_like(logs)
@@ -37,12 +41,13 @@ def less_is_better(values: Floats, least: float) -> Floats:
     return logs
 
 
-def _with_unknown(logs: Floats) -> Floats:
-    unknown = np.isnan(logs)
-    known = logs[~unknown]
-    if not len(known):
-        return np.ones_like(logs)
-    greatest, span = known.max(), known.max() - known.min()
-    scores: Floats = np.ones_like(logs) if span <= LEAST_SPAN else (greatest - logs) / span
-    scores[unknown] = 0.0
-    return scores
+def _among(logs: Floats, kept: Booleans) -> Floats:
+    known = kept & ~np.isnan(logs)
+    lowest = np.where(known, logs, np.inf).min(axis=-1, keepdims=True)
+    greatest = np.where(known, logs, -np.inf).max(axis=-1, keepdims=True)
+    nothing_known = greatest == -np.inf
+    with np.errstate(invalid="ignore"):
+        span = np.where(nothing_known, 0.0, greatest - lowest)
+        scores = (greatest - logs) * (1.0 / np.where(span > LEAST_SPAN, span, 1.0))
+    scores = np.where(span > LEAST_SPAN, scores, 1.0)
+    return np.where(known | nothing_known, scores, 0.0)

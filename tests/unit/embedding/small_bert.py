@@ -13,16 +13,16 @@ from safetensors.numpy import load_file, save_file
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
 
 SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
-WORDS = """
+COMMON = """
     the a of to how do i my reset password account order parcel write python function that
     two lists merge prove root summarise contract translate paragraph plan dinner side effect
     turn off light in kitchen at ten is this product blue why does query choose scan plot month
-""".split()
+"""
 PIECES = [
     *"abcdefghijklmnopqrstuvwxyz0123456789.,?!'",
     *(f"##{c}" for c in "abcdefghijklmnoprstuvwyz"),
 ]
-VOCABULARY = [*SPECIAL, *dict.fromkeys(WORDS + PIECES)]
+VOCABULARY = [*SPECIAL, *dict.fromkeys([*COMMON.split(), *PIECES])]
 
 CONFIG = {
     "architectures": ["BertModel"],

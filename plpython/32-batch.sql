@@ -1,0 +1,67 @@
+-- Many requests in one call. Vectors reach Python in binary form: as text they would take longer than all the
+-- rest.
+
+CREATE FUNCTION tiny_dancer.batch_route(
+    requests text[],
+    optimize_for text DEFAULT 'balanced',
+    required_capabilities text[] DEFAULT NULL,
+    max_cost float8 DEFAULT NULL,
+    max_latency_ms float8 DEFAULT NULL,
+    min_quality float8 DEFAULT NULL,
+    excluded_agents text[] DEFAULT NULL,
+    budget_remaining float8 DEFAULT NULL,
+    embeddings bytea[] DEFAULT NULL,
+    quality_floor float8 DEFAULT NULL,
+    cost_weight float8 DEFAULT NULL,
+    OUT ordinal integer,
+    OUT request text,
+    OUT agent_name text,
+    OUT confidence float8,
+    OUT estimated_cost float8,
+    OUT estimated_latency_ms float8,
+    OUT reasoning text,
+    OUT error text
+) RETURNS SETOF record
+LANGUAGE plpython3u VOLATILE PARALLEL RESTRICTED COST 100000 ROWS 1000
+SET search_path = pg_catalog, pg_temp
+AS $$
+if 'tiny_dancer/@VERSION@' not in GD: plpy.execute('SELECT tiny_dancer.boot()')
+return GD['tiny_dancer/@VERSION@'].batch_route(requests, optimize_for, required_capabilities, max_cost, max_latency_ms, min_quality, excluded_agents, budget_remaining, embeddings, quality_floor, cost_weight)
+$$;
+COMMENT ON FUNCTION tiny_dancer.batch_route(text[], text, text[], float8, float8, float8, text[], float8, bytea[], float8, float8) IS
+    'internal: see ruvector_batch_route; embeddings in binary form';
+
+CREATE FUNCTION @extschema@.ruvector_batch_route(
+    requests text[],
+    optimize_for text DEFAULT 'balanced',
+    required_capabilities text[] DEFAULT NULL,
+    max_cost float8 DEFAULT NULL,
+    max_latency_ms float8 DEFAULT NULL,
+    min_quality float8 DEFAULT NULL,
+    excluded_agents text[] DEFAULT NULL,
+    budget_remaining float8 DEFAULT NULL,
+    embeddings vector[] DEFAULT NULL,
+    quality_floor float8 DEFAULT NULL,
+    cost_weight float8 DEFAULT NULL,
+    OUT ordinal integer,
+    OUT request text,
+    OUT agent_name text,
+    OUT confidence float8,
+    OUT estimated_cost float8,
+    OUT estimated_latency_ms float8,
+    OUT reasoning text,
+    OUT error text
+) RETURNS SETOF record
+LANGUAGE sql VOLATILE PARALLEL RESTRICTED COST 100000 ROWS 1000
+BEGIN ATOMIC
+    SELECT b.* FROM tiny_dancer.batch_route(
+        requests, optimize_for, required_capabilities, max_cost, max_latency_ms, min_quality,
+        excluded_agents, budget_remaining,
+        CASE WHEN embeddings IS NOT NULL THEN ARRAY(
+            SELECT tiny_dancer.vector_bytes(u.embedding)
+            FROM pg_catalog.unnest(embeddings) WITH ORDINALITY AS u (embedding, place)
+            ORDER BY u.place) END,
+        quality_floor, cost_weight) AS b;
+END;
+COMMENT ON FUNCTION @extschema@.ruvector_batch_route(text[], text, text[], float8, float8, float8, text[], float8, vector[], float8, float8) IS
+    'routes many requests in one call, in order, each as ruvector_route would; what fails says so in its row; optimize_for total_cost minimises the sum, with quality_floor as a floor under the average';

@@ -1,0 +1,161 @@
+"""ruvector_batch_route: like single calls, in order, failures as rows, cancellable."""
+
+import threading
+import time
+
+import psycopg
+import pytest
+from refusal import refused
+from registration import register_plan_agents
+
+REQUESTS = [f"{verb} {thing}" for verb in ("debug", "classify", "analyse") for thing in "abcdefgh"]
+
+
+def test_the_plans_example_runs_verbatim(meaning_db):
+    register_plan_agents(meaning_db)
+    rows = meaning_db.execute("""
+        SELECT * FROM ruvector_batch_route(
+            requests := ARRAY[
+                'Simple question 1',
+                'Complex analysis task',
+                'Code generation request'
+            ],
+            optimize_for := 'total_cost'
+        )""").fetchall()
+    assert [row.ordinal for row in rows] == [1, 2, 3]
+    assert {row.agent_name for row in rows} == {"claude-3-haiku"}
+    assert all(row.error is None for row in rows)
+
+
+@pytest.mark.parametrize(
+    "demands",
+    [
+        "",
+        ", 'cost'",
+        ", 'latency', max_cost := 0.005",
+        ", 'quality', min_quality := 0.85",
+        ", 'quality_per_dollar', excluded_agents := '{claude-3-haiku}'",
+        ", cost_weight := 0.7, quality_floor := 0.85",
+        ", required_capabilities := '{CODE}'",
+    ],
+)
+def test_every_row_is_what_the_single_call_says(registry, demands):
+    register_plan_agents(registry)
+    batch = registry.execute(
+        f"SELECT * FROM ruvector_batch_route(%s::text[]{demands})", [REQUESTS]
+    ).fetchall()
+    single = registry.execute(
+        f"""SELECT r.* FROM unnest(%s::text[]) WITH ORDINALITY AS q (request, place),
+            LATERAL ruvector_route(q.request{demands}) AS r ORDER BY q.place""",
+        [REQUESTS],
+    ).fetchall()
+    assert [row.request for row in batch] == REQUESTS
+    for one, many in zip(single, batch, strict=True):
+        assert many.agent_name == one.agent_name
+        assert many.confidence == pytest.approx(one.confidence, abs=1e-9)
+        assert many.estimated_cost == pytest.approx(one.estimated_cost)
+        assert many.estimated_latency_ms == one.estimated_latency_ms
+        assert many.agent_name in many.reasoning
+
+
+def test_given_embeddings_give_the_same_as_the_text(registry):
+    register_plan_agents(registry)
+    registry.execute(
+        "CREATE TEMP TABLE asked AS SELECT 'debug ' || i AS q FROM generate_series(1,9) i"
+    )
+    by_text, by_vector = registry.execute(
+        """SELECT (SELECT array_agg(agent_name || confidence ORDER BY ordinal)
+                   FROM ruvector_batch_route((SELECT array_agg(q) FROM asked))) AS by_text,
+                  (SELECT array_agg(agent_name || confidence ORDER BY ordinal)
+                   FROM ruvector_batch_route((SELECT array_agg(q) FROM asked), embeddings :=
+                        (SELECT array_agg(ruvector_embed(q)) FROM asked))) AS by_vector"""
+    ).fetchone()
+    registry.execute("DROP TABLE asked")
+    assert by_text == by_vector
+
+
+def test_what_fails_says_so_in_its_row(registry):
+    register_plan_agents(registry)
+    rows = registry.execute(
+        "SELECT * FROM ruvector_batch_route(%s, max_cost := 0.0001)",
+        [["fine", None, "", "long " * 100_000, "also fine"]],
+    ).fetchall()
+    assert [row.agent_name is not None for row in rows] == [True, False, False, False, True]
+    assert rows[1].error == rows[2].error == "request must not be empty"
+    assert "max_cost removed 3" in rows[3].error
+    assert [row.ordinal for row in rows] == [1, 2, 3, 4, 5]
+
+
+def test_an_empty_batch_and_an_empty_registry(registry):
+    assert registry.execute("SELECT * FROM ruvector_batch_route('{}')").fetchall() == []
+    rows = registry.execute("SELECT * FROM ruvector_batch_route('{a,b}')").fetchall()
+    assert [row.error for row in rows] == ["no agent fits the request: No agent is registered."] * 2
+
+
+def test_the_floor_of_total_cost_is_one_under_the_average(registry):
+    register_plan_agents(registry)
+    single = "SELECT * FROM ruvector_batch_route(%s, 'total_cost', quality_floor := %s)"
+    cheap = registry.execute(single, [REQUESTS, 0.0]).fetchall()
+    good = registry.execute(single, [REQUESTS, 0.9]).fetchall()
+    assert sum(row.confidence for row in good) / len(good) >= 0.9 - 1e-6
+    assert min(row.confidence for row in good) < 0.9
+    assert sum(r.estimated_cost for r in good) > sum(r.estimated_cost for r in cheap)
+    with refused("TD001"):
+        registry.execute(single, [REQUESTS, 0.9999])
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        "NULL",
+        "'{a}', 'fame'",
+        "'{a}', NULL",
+        "'{{a,b},{c,d}}'",
+        "'{a}', max_cost := 'NaN'",
+        "'{a,b}', embeddings := ARRAY['[1,2,3]']::vector[]",
+        "'{a}', cost_weight := 0.5, optimize_for := 'total_cost'",
+    ],
+)
+def test_bad_arguments_are_refused(registry, arguments):
+    register_plan_agents(registry)
+    with refused("22023"):
+        registry.execute(f"SELECT * FROM ruvector_batch_route({arguments})")
+
+
+def test_a_bad_embedding_fails_in_its_row(registry):
+    register_plan_agents(registry)
+    rows = registry.execute(
+        """SELECT * FROM ruvector_batch_route('{a,b,c}', embeddings :=
+           ARRAY[ruvector_embed('a'), NULL, '[1,2,3]'::vector])"""
+    ).fetchall()
+    assert [row.error for row in rows] == [
+        None,
+        "embedding must not be NULL",
+        "embedding has 3 dimensions",
+    ]
+
+
+def test_a_long_batch_is_cancelled_within_a_fifth_of_a_second(meaning_db, connect):
+    register_plan_agents(meaning_db)
+    session = connect()
+    session.execute("SELECT * FROM tiny_dancer.warmup()")
+    ended = []
+
+    def run():
+        try:
+            session.execute(
+                "SELECT count(*) FROM ruvector_batch_route("
+                "(SELECT array_agg('request ' || i) FROM generate_series(1, 100000) i))"
+            )
+        except psycopg.errors.QueryCanceled:
+            ended.append(time.monotonic())
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    time.sleep(1.0)
+    asked = time.monotonic()
+    session.cancel_safe()
+    thread.join(timeout=30)
+    assert ended, "the batch was not cancelled"
+    # The promise is 0.2 s; the machine that tests is shared.
+    assert ended[0] - asked < 0.2 * 3

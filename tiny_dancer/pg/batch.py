@@ -1,0 +1,303 @@
+"""Entry point of batch routing."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tiny_dancer.batch import (
+    NOBODY,
+    BatchDecision,
+    Requests,
+    blocks,
+    candidates_of,
+    decide,
+    estimate_block,
+    join,
+    route_block,
+)
+from tiny_dancer.batch_cost import Options, cheapest, cheapest_above, options
+from tiny_dancer.constraints import RoutingConstraints
+from tiny_dancer.errors import InvalidArgumentError, TinyDancerError
+from tiny_dancer.pg import store
+from tiny_dancer.pg.routing import dial
+from tiny_dancer.policies import BATCH_TARGETS, check_target
+from tiny_dancer.reasoning import OBJECTIVES, dollars, milliseconds
+from tiny_dancer.request import Request, check_text, estimate_tokens, unit_vector
+from tiny_dancer.router import Router, number
+
+if TYPE_CHECKING:
+    from tiny_dancer.pg.backend import Backend
+    from tiny_dancer.pg.snapshot import Configuration
+
+MAX_REQUESTS = 1_000_000
+# An average floor looks at the whole batch at once: this many requests × agents at most.
+MAX_JOINT_ELEMENTS = 50_000_000
+NOTICE_EVERY_SECONDS = 2.0
+
+Row = tuple[Any, ...]
+
+
+class Valid(NamedTuple):
+    """The requests that can be routed: their places in the batch, and what they are."""
+
+    places: list[int]
+    requests: Requests
+
+
+def batch_route(
+    backend: Backend,
+    texts: list[str | None] | None,
+    optimize_for: str | None,
+    required_capabilities: list[str] | None,
+    max_cost: float | None,
+    max_latency_ms: float | None,
+    min_quality: float | None,
+    excluded_agents: list[str] | None,
+    budget_remaining: float | None,
+    embeddings: list[bytes | None] | None,
+    quality_floor: float | None,
+    cost_weight: float | None,
+) -> list[Row]:
+    """Return the rows of ruvector_batch_route."""
+    target = check_target(optimize_for, batch=True)
+    weights = dial(cost_weight, target)
+    joint = target in BATCH_TARGETS
+    constraints = RoutingConstraints(
+        required_capabilities,
+        max_cost,
+        max_latency_ms,
+        min_quality,
+        excluded_agents,
+        budget_remaining,
+        quality_floor,
+    ).checked()
+    batch = _check_batch(texts, embeddings)
+    snapshot = backend.snapshots.current()
+    if snapshot.router is None:
+        raise InvalidArgumentError(
+            "the registry is too large to route a batch over",
+            detail="A backend keeps no copy of it, so every request would search the index.",
+            hint="Raise the setting snapshot_megabytes, or route the requests one by one.",
+        )
+    router, errors = snapshot.router, dict[int, str]()
+    valid = _valid_requests(backend, snapshot.configuration, batch, embeddings, errors)
+    if joint:
+        decision = _route_jointly(backend, router, valid.requests, constraints)
+    else:
+        decision = _route_blocks(backend, router, valid.requests, constraints, target, weights)
+    for index in np.flatnonzero(decision.position == NOBODY).tolist():
+        errors[valid.places[index]] = _nobody(router, valid.requests, index, constraints)
+    return _rows(router, batch, valid.places, decision, target, errors)
+
+
+def _check_batch(
+    texts: list[str | None] | None, embeddings: Sequence[bytes | None] | None
+) -> list[str | None]:
+    if texts is None:
+        raise InvalidArgumentError("requests must not be NULL", hint="Pass an array of text.")
+    if any(isinstance(text, list) for text in texts):
+        raise InvalidArgumentError(
+            "requests must be a flat array", hint="Pass a one-dimensional array of text."
+        )
+    if len(texts) > MAX_REQUESTS:
+        raise InvalidArgumentError(
+            f"{len(texts)} requests are too many", hint=f"Pass at most {MAX_REQUESTS} at once."
+        )
+    if embeddings is not None and len(embeddings) != len(texts):
+        raise InvalidArgumentError(
+            f"{len(texts)} requests came with {len(embeddings)} embeddings",
+            hint="Pass one embedding for each request, in the same order.",
+        )
+    return texts
+
+
+def _valid_requests(
+    backend: Backend,
+    configuration: Configuration,
+    texts: list[str | None],
+    embeddings: Sequence[bytes | None] | None,
+    errors: dict[int, str],
+) -> Valid:
+    """Check and embed each request; note in ``errors`` what is wrong with the others."""
+    most = configuration.settings.max_request_characters
+    embedder = _Embedder(backend, configuration, embeddings)
+    places: list[int] = []
+    vectors: list[NDArray[np.float32]] = []
+    tokens: list[int] = []
+    for place, text in enumerate(texts):
+        try:
+            checked = check_text(text, what="request", most=most)
+            vectors.append(embedder.vector(place, checked))
+        except InvalidArgumentError as error:
+            errors[place] = error.message
+            continue
+        places.append(place)
+        tokens.append(estimate_tokens(checked))
+        embedder.report(place + 1, len(texts))
+    stacked = np.zeros((0, embedder.dimension), np.float32) if not vectors else np.stack(vectors)
+    return Valid(places, Requests(np.array(tokens, dtype=np.int64), stacked))
+
+
+class _Embedder:
+    """Gives the vector of each request: the caller's, or the model's, each text once."""
+
+    def __init__(
+        self,
+        backend: Backend,
+        configuration: Configuration,
+        given: Sequence[bytes | None] | None,
+    ) -> None:
+        self._backend = backend
+        self._given = given
+        self._known: dict[str, NDArray[np.float32]] = {}
+        self._progress = backend.progress(NOTICE_EVERY_SECONDS)
+        self.dimension = configuration.required_model.dimension
+        self._provider = backend.provider(configuration) if given is None else None
+
+    def vector(self, place: int, text: str) -> NDArray[np.float32]:
+        if self._provider is None:
+            sent = self._given[place] if self._given else None
+            if sent is None:
+                raise InvalidArgumentError("embedding must not be NULL")
+            vector = store.vector_from_bytes(sent)
+            assert vector is not None
+            return unit_vector(vector, dimension=self.dimension, what="embedding")
+        if text not in self._known:
+            self._known[text] = self._provider.embed(text)
+        return self._known[text]
+
+    def report(self, done: int, of: int) -> None:
+        if self._provider is not None:
+            self._progress(f"embedded {done} of {of} requests")
+
+
+def _route_blocks(
+    backend: Backend,
+    router: Router,
+    requests: Requests,
+    constraints: RoutingConstraints,
+    target: str,
+    weights: Any,
+) -> BatchDecision:
+    progress = backend.progress(NOTICE_EVERY_SECONDS)
+    decisions = []
+    for block in _blocks(router, requests):
+        part = Requests(requests.input_tokens[block], requests.embeddings[block])
+        decisions.append(route_block(router, part, constraints, target, weights))
+        progress(f"routed {block.stop} of {len(requests.input_tokens)} requests")
+    return join(decisions) if decisions else _nothing(len(requests.input_tokens))
+
+
+def _blocks(router: Router, requests: Requests) -> Any:
+    return blocks(len(requests.input_tokens), len(router.registry)) if len(router.registry) else ()
+
+
+def _nothing(count: int) -> BatchDecision:
+    unknown = np.full(count, np.nan)
+    return BatchDecision(np.full(count, NOBODY), np.zeros(count, int), unknown, unknown, unknown)
+
+
+def _route_jointly(
+    backend: Backend, router: Router, requests: Requests, constraints: RoutingConstraints
+) -> BatchDecision:
+    """Minimise the summed cost; a quality floor is one under the average here."""
+    floor, each = constraints.quality_floor, constraints.without_floor()
+    if floor is not None:
+        _check_joint_size(len(requests.input_tokens) * len(router.registry))
+    progress = backend.progress(NOTICE_EVERY_SECONDS)
+    decisions, choices = [], []
+    latency = router.performance.latency_ms
+    for block in _blocks(router, requests):
+        part = Requests(requests.input_tokens[block], requests.embeddings[block])
+        estimate = estimate_block(router, part)
+        kept = candidates_of(router, part, estimate, each)
+        usable = kept.any(axis=1)
+        open_to = options(estimate.cost[usable], estimate.expected_quality[usable], kept[usable])
+        wanted = np.zeros(kept.shape)
+        if usable.any():
+            rows = np.flatnonzero(usable)
+            wanted[rows, cheapest(open_to, latency)] = 1.0
+        decisions.append(decide(router, estimate, kept, wanted))
+        if floor is not None:
+            choices.append((open_to, estimate.cost[usable]))
+        progress(f"weighed {block.stop} of {len(requests.input_tokens)} requests")
+    decision = join(decisions) if decisions else _nothing(len(requests.input_tokens))
+    if floor is None or not choices or not (decision.position != NOBODY).any():
+        return decision
+    return _above_floor(decision, choices, floor, latency)
+
+
+def _above_floor(
+    decision: BatchDecision, choices: list[tuple[Options, Any]], floor: float, latency: Any
+) -> BatchDecision:
+    cost = np.concatenate([costs for _, costs in choices])
+    parts = zip(*(open_to for open_to, _ in choices), strict=True)
+    together = Options(*(np.concatenate(part) for part in parts))
+    chosen = cheapest_above(together, floor, latency)
+    rows = np.arange(len(chosen))
+    somebody = decision.position != NOBODY
+    decision.position[somebody] = chosen
+    decision.cost[somebody] = cost[rows, chosen]
+    decision.expected_quality[somebody] = together.quality[rows, chosen]
+    return decision
+
+
+def _check_joint_size(elements: int) -> None:
+    if elements > MAX_JOINT_ELEMENTS:
+        raise InvalidArgumentError(
+            f"{elements} requests × agents are too many for a floor under the average",
+            detail=f"At most {MAX_JOINT_ELEMENTS} are weighed against each other.",
+            hint="Split the batch; each part then reaches the floor by itself.",
+        )
+
+
+def _nobody(router: Router, requests: Requests, index: int, constraints: RoutingConstraints) -> str:
+    """Return why nobody fits, as the single call says it."""
+    single = Request(int(requests.input_tokens[index]), requests.embeddings[index])
+    try:
+        router.candidates(router.estimate(single), single, constraints)
+    except TinyDancerError as error:
+        return f"{error.message}: {error.detail}" if error.detail else error.message
+    raise AssertionError("a batch and a single call disagree")  # pragma: no cover
+
+
+def _rows(
+    router: Router,
+    texts: list[str | None],
+    places: list[int],
+    decision: BatchDecision,
+    target: str,
+    errors: dict[int, str],
+) -> list[Row]:
+    rows: list[Row] = [
+        (place + 1, text, None, None, None, None, None, errors.get(place))
+        for place, text in enumerate(texts)
+    ]
+    names = router.registry.names
+    latencies = [number(value) for value in router.performance.latency_ms]
+    ranks = "is chosen of" if target in BATCH_TARGETS else "ranks first of"
+    objective = OBJECTIVES[target]
+    for place, position, count, cost, quality in zip(
+        places,
+        decision.position.tolist(),
+        decision.candidates.tolist(),
+        decision.cost.tolist(),
+        decision.expected_quality.tolist(),
+        strict=True,
+    ):
+        if position == NOBODY:
+            continue
+        known_cost = cost if cost == cost else None
+        latency = latencies[position]
+        reasoning = (
+            f"{names[position]} ({dollars(known_cost)}, {milliseconds(latency)}, expected quality "
+            f"{quality:.3f}) {ranks} {count} candidates for {objective}."
+        )
+        rows[place] = (
+            place + 1, texts[place], names[position], quality, known_cost, latency, reasoning, None
+        )  # fmt: skip
+    return rows
