@@ -7,8 +7,7 @@ from typing import Any
 
 import tiny_dancer
 from tiny_dancer.errors import NotReadyError
-from tiny_dancer.pg import agents, cost, embedding, operations, routing
-from tiny_dancer.pg import agents, batch, embedding, multi_agent, operations, routing
+from tiny_dancer.pg import agents, batch, cost, embedding, multi_agent, operations, routing
 from tiny_dancer.pg.backend import Backend
 from tiny_dancer.pg.boundary import as_server_error, entry_point, server_error_class
 
