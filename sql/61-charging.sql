@@ -72,49 +72,40 @@ $$;
 COMMENT ON FUNCTION tiny_dancer.charge_reservation(tiny_dancer.reservations, text, text[], numeric) IS
     'internal: frees what a reservation holds and charges what was spent instead';
 
-CREATE FUNCTION tiny_dancer.charge_outcome(outcome tiny_dancer.usage) RETURNS void
+CREATE FUNCTION tiny_dancer.settle_by_outcome(outcome tiny_dancer.usage) RETURNS numeric
 LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    agent text;
     cost numeric := outcome.cost;
     held tiny_dancer.reservations;
 BEGIN
-    IF outcome.reservation_id IS NULL AND (outcome.cost = 0 OR NOT EXISTS (SELECT FROM tiny_dancer.budgets)) THEN
-        RETURN;
+    SELECT * INTO held FROM tiny_dancer.reservations r WHERE r.id = outcome.reservation_id FOR UPDATE;
+    IF held.state = 'held' THEN
+        UPDATE tiny_dancer.reservations r
+        SET state = 'settled', actual_cost = cost, ended_at = clock_timestamp(), usage_id = outcome.id
+        WHERE r.id = held.id;
+        PERFORM tiny_dancer.charge_reservation(
+            held, (SELECT a.name FROM tiny_dancer.agents a WHERE a.id = outcome.agent_id), outcome.tags, cost);
+        RETURN 0;
+    ELSIF held.state = 'settled' AND held.usage_id IS NULL THEN
+        -- Charged when it was settled. What the outcome cost beyond that was not.
+        UPDATE tiny_dancer.reservations r SET usage_id = outcome.id WHERE r.id = held.id;
+        RETURN greatest(cost - held.actual_cost, 0);
     END IF;
-    SELECT a.name INTO agent FROM tiny_dancer.agents a WHERE a.id = outcome.agent_id;
-    IF outcome.reservation_id IS NOT NULL THEN
-        SELECT * INTO held FROM tiny_dancer.reservations r WHERE r.id = outcome.reservation_id FOR UPDATE;
-        IF held.state = 'held' THEN
-            UPDATE tiny_dancer.reservations r
-            SET state = 'settled', actual_cost = cost, ended_at = clock_timestamp(), usage_id = outcome.id
-            WHERE r.id = held.id;
-            PERFORM tiny_dancer.charge_reservation(held, agent, outcome.tags, cost);
-            RETURN;
-        ELSIF held.state = 'settled' AND held.usage_id IS NULL THEN
-            -- Charged when it was settled. What the outcome cost beyond that was not.
-            UPDATE tiny_dancer.reservations r SET usage_id = outcome.id WHERE r.id = held.id;
-            cost := greatest(cost - held.actual_cost, 0);
-        END IF;
-    END IF;
-    PERFORM tiny_dancer.charge_budgets(
-        tiny_dancer.budget_scopes(agent, ARRAY(SELECT DISTINCT unnest(outcome.tags))), clock_timestamp(), cost, 0);
-    IF outcome.id % 64 = 0 THEN
-        PERFORM tiny_dancer.merge_charges(b.id, tiny_dancer.window_start(b.period, b.time_zone, clock_timestamp()))
-        FROM tiny_dancer.budgets b
-        WHERE b.scope = ANY (tiny_dancer.budget_scopes(agent, outcome.tags));
-    END IF;
+    RETURN cost;
 END
 $$;
-COMMENT ON FUNCTION tiny_dancer.charge_outcome(tiny_dancer.usage) IS
-    'internal: charges a recorded outcome to every budget that applies, and settles the reservation it names';
+COMMENT ON FUNCTION tiny_dancer.settle_by_outcome(tiny_dancer.usage) IS
+    'internal: settles the reservation that an outcome names, and returns what of its cost is still to be charged';
 
 CREATE FUNCTION tiny_dancer.count_usage() RETURNS trigger
 LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 AS $$
+DECLARE
+    moment timestamptz := clock_timestamp();
+    due numeric := NEW.cost;
 BEGIN
     -- Usage roles can not give the time, so theirs is later than when the statement began. A row that brings an
     -- earlier one was recorded before, and comes from a dump with the charges that it made.
@@ -133,7 +124,21 @@ BEGIN
     THEN
         NEW.request := NULL;
     END IF;
-    PERFORM tiny_dancer.charge_outcome(NEW);
+    IF NEW.reservation_id IS NOT NULL THEN
+        due := tiny_dancer.settle_by_outcome(NEW);
+    END IF;
+    IF due > 0 THEN
+        -- One statement and no calls: with budgets set, this is the hot path of every outcome.
+        INSERT INTO tiny_dancer.budget_charges (budget_id, window_start, amount)
+        SELECT b.id, tiny_dancer.window_start(b.period, b.time_zone, moment), due
+        FROM tiny_dancer.budgets b
+        WHERE b.scope = 'overall' OR b.tag = ANY (NEW.tags)
+              OR b.agent_name = (SELECT a.name FROM tiny_dancer.agents a WHERE a.id = NEW.agent_id);
+        IF FOUND AND NEW.id % 64 = 0 THEN
+            PERFORM tiny_dancer.merge_charges(b.id, tiny_dancer.window_start(b.period, b.time_zone, moment))
+            FROM tiny_dancer.budgets b;
+        END IF;
+    END IF;
     RETURN NEW;
 END
 $$;

@@ -166,9 +166,8 @@ def test_an_embedding_of_another_dimension_is_refused_and_nothing_recorded(agent
 def decide(session, agent, route_name=None, tags=()):
     identity = uuid.uuid4()
     session.execute(
-        "INSERT INTO tiny_dancer.decisions"
-        " (id, agent_id, optimize_for, routed_by, route_name, tags,"
-        " input_tokens, candidates, expected_quality)"
+        "INSERT INTO tiny_dancer.decisions (id, agent_id, optimize_for, routed_by, route_name,"
+        " tags, input_tokens, candidates, expected_quality)"
         " SELECT %s, id, 'cost', 'score', %s, %s, 5, ARRAY[id], ARRAY[0.5::real]"
         " FROM tiny_dancer.agents WHERE name = %s AND removed_at IS NULL",
         (identity, route_name, list(tags), agent),
