@@ -114,7 +114,8 @@ def use_model(
     embedded = _embed_agents(backend, model)
     backend.rows(FORGET_OTHERS, ("bigint",), model.id)
     routes = _embed_routes(backend, model)
-    return f"{model.description}, {embedded} agents and {routes} routes embedded"
+    what = f"{embedded} agents" + (f" and {routes} routes" if routes else "")
+    return f"{model.description}, {what} embedded"
 
 
 def _refuse_loss(backend: Backend, model: ActiveModel) -> None:
