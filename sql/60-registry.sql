@@ -93,7 +93,7 @@ LANGUAGE plpgsql STABLE PARALLEL SAFE
 SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-    RAISE EXCEPTION 'unknown agent %', coalesce(quote_literal(name), 'NULL')
+    RAISE EXCEPTION 'unknown agent %', coalesce(quote_literal(left(name, 80)), 'NULL')
         USING ERRCODE = '42704', HINT = 'ruvector_list_agents() shows the registered agents.';
 END
 $$;

@@ -36,8 +36,14 @@ def check_text(text: str | None, *, what: str, most: int) -> str:
     """Return the text if there is something in it to route by.
 
     Raises:
-        InvalidArgumentError: it is missing, blank or longer than ``most`` characters.
+        InvalidArgumentError: it is missing, blank, longer than ``most`` characters, or an array
+            in place of a text.
     """
+    if isinstance(text, (list, tuple)):
+        raise InvalidArgumentError(
+            f"{what} is an array, and a flat array of text is needed",
+            hint="Pass a one-dimensional array of text.",
+        )
     if text is None or not text or text.isspace():
         raise InvalidArgumentError(
             f"{what} must not be empty", hint="Give the text of what is asked."

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from tiny_dancer.errors import InvalidArgumentError, UnknownObjectError
+from tiny_dancer.errors import InvalidArgumentError, UnknownObjectError, shown
 from tiny_dancer.policies.candidates import Weights
 from tiny_dancer.semantic_routes import RouteMatching
 
@@ -117,7 +117,7 @@ def read_setting(name: str, text: str) -> float | int:
     """
     if name not in FIELDS:
         raise UnknownObjectError(
-            f"unknown setting {name!r}", hint=f"The settings are: {', '.join(FIELDS)}."
+            f"unknown setting {shown(name)}", hint=f"The settings are: {', '.join(FIELDS)}."
         )
     field = FIELDS[name]
     is_whole = isinstance(field.default, int)
@@ -129,7 +129,7 @@ def read_setting(name: str, text: str) -> float | int:
     if not (least <= value <= most):
         kind = "a whole number" if is_whole else "a number"
         raise InvalidArgumentError(
-            f"setting {name} can not be {str(text)[:80]!r}",
+            f"setting {name} can not be {shown(text)}",
             hint=f"Give {kind} from {least:g} to {most:g}; the default is {field.default}.",
         )
     return value

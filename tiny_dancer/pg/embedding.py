@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from tiny_dancer.agents.capabilities import capability_text
 from tiny_dancer.embedding.model_folder import find_model, list_model_names, validate_model_name
-from tiny_dancer.errors import InvalidArgumentError, NotReadyError, UnknownObjectError
+from tiny_dancer.errors import InvalidArgumentError, NotReadyError, UnknownObjectError, shown
 from tiny_dancer.pg import route_store, store
 from tiny_dancer.pg.model import ActiveModel
 from tiny_dancer.request import check_text
@@ -126,7 +126,7 @@ def _refuse_loss(backend: Backend, model: ActiveModel) -> None:
         counts = " and ".join(f"{len(names)} {what}" for names, what in lost)
         listed = "; ".join(f"{what} {_some(names)}" for names, what in lost)
         raise NotReadyError(
-            f"{counts} have vectors that {model.name!r} can not make again",
+            f"{counts} have vectors that {shown(model.name)} can not make again",
             detail=f"Their vectors were given by the caller: {listed}.",
             hint="Pass discard := true, and give them vectors of the new model afterwards.",
         )
@@ -139,28 +139,29 @@ def _known_model(
     if row is None:
         return None
     model = ActiveModel(**row)
-    for what, wanted, present in (
-        ("provider", provider, model.provider),
-        ("dimension", dimension, model.dimension),
-    ):
-        if wanted is not None and wanted != present:
-            raise InvalidArgumentError(
-                f"model {name!r} has {what} {present}, not {wanted}",
-                hint="Leave it out, or choose another name for another model.",
-            )
+    _check_stated(model.name, "provider", provider, model.provider)
+    _check_stated(model.name, "dimension", dimension, model.dimension)
     if model.provider == "onnx":
         # Opened once before anything refers to it: what is missing is said here.
         backend.open(model)
     return model
 
 
+def _check_stated(name: str, what: str, stated: Any, present: Any) -> None:
+    if stated is not None and stated != present:
+        raise InvalidArgumentError(
+            f"model {name!r} has {what} {present}, not {str(stated)[:80]}",
+            hint="Leave it out, or choose another name for another model.",
+        )
+
+
 def _add_model(
     backend: Backend, name: str, provider: str | None, dimension: int | None
 ) -> ActiveModel:
-    chosen = provider or "onnx"
+    chosen = "onnx" if provider is None else provider
     if chosen not in PROVIDERS:
         raise InvalidArgumentError(
-            f"unknown provider {provider!r}", hint=f"Use one of: {', '.join(PROVIDERS)}."
+            f"unknown provider {shown(provider)}", hint=f"Use one of: {', '.join(PROVIDERS)}."
         )
     checksum = None
     if chosen == "onnx":
@@ -172,9 +173,10 @@ def _add_model(
                 hint=f"Run on this host: tiny-dancer model import {name}",
             )
         manifest = find_model(backend.models_dir, name).manifest
+        _check_stated(name, "dimension", dimension, manifest.dimension)
         dimension, checksum = manifest.dimension, manifest.checksum
-    elif chosen == "hashing":
-        dimension = dimension or DEFAULT_HASHING_DIMENSION
+    elif chosen == "hashing" and dimension is None:
+        dimension = DEFAULT_HASHING_DIMENSION
     if dimension is None or not 1 <= dimension <= 16_000:
         raise InvalidArgumentError(
             f"dimension of model {name!r} is {dimension}",

@@ -1,0 +1,1 @@
+"""Training in NumPy: back-propagation, Adam, losses, early stopping, calibration."""
