@@ -25,9 +25,12 @@ BEGIN
     SELECT n.nspname INTO vector_schema
     FROM pg_extension e JOIN pg_namespace n ON n.oid = e.extnamespace WHERE e.extname = 'vector';
     FOREACH vectors_of IN ARRAY ARRAY['agent_embeddings', 'route_utterances'] LOOP
+        CONTINUE WHEN vectors_of = 'route_utterances'
+            AND NOT EXISTS (SELECT FROM tiny_dancer.route_utterances u WHERE u.model_id = model.id);
         index_name := format('%s_hnsw_%s', vectors_of, model.id);
         EXECUTE format('DROP INDEX IF EXISTS tiny_dancer.%I', index_name);
-        RAISE NOTICE 'building the HNSW index on tiny_dancer.%', vectors_of;
+        RAISE NOTICE 'building the HNSW index on the vectors of %',
+            CASE vectors_of WHEN 'agent_embeddings' THEN 'agents' ELSE 'routes' END;
         EXECUTE format(
             'CREATE INDEX %I ON tiny_dancer.%I '
             'USING hnsw ((embedding::%I.vector(%s)) %I.vector_cosine_ops) WHERE model_id = %s',

@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from tiny_dancer.errors import InvalidArgumentError
+from tiny_dancer.errors import InvalidArgumentError, shown
 
 DAY = 86_400
 DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
@@ -85,13 +85,13 @@ class RequestContext:
             return cls()
         if not isinstance(value, Mapping):
             raise InvalidArgumentError(
-                f"context is {_shown(value)}",
+                f"context is {shown(value)}",
                 hint='Give a JSON object, for example {"user_tier": "premium"}.',
             )
         tier = value.get("user_tier")
         if tier is not None and not isinstance(tier, str):
             raise InvalidArgumentError(
-                f"context.user_tier is {_shown(tier)}", hint="Give the tier of the user as text."
+                f"context.user_tier is {shown(tier)}", hint="Give the tier of the user as text."
             )
         return cls(None if tier is None else _tier_key(tier))
 
@@ -113,7 +113,7 @@ class RouteConditions:
         """
         if not isinstance(value, Mapping):
             raise InvalidArgumentError(
-                f"conditions are {_shown(value)}",
+                f"conditions are {shown(value)}",
                 hint='Give a JSON object, for example {"time_range": ["22:00", "06:00"]}.',
             )
         for key in value:
@@ -148,13 +148,13 @@ def _read_hours(value: Mapping[str, Any]) -> OpeningHours | None:
 def _read_span(span: Any) -> tuple[int, int]:
     if not isinstance(span, list) or len(span) != 2:
         raise InvalidArgumentError(
-            f"condition time_range is {_shown(span)}",
+            f"condition time_range is {shown(span)}",
             hint='Give the first time and the time after the last: ["22:00", "06:00"].',
         )
     start, end = _read_clock(span[0]), _read_clock(span[1])
     if start in (end, DAY):
         raise InvalidArgumentError(
-            f"condition time_range {_shown(span)} has no length",
+            f"condition time_range {shown(span)} has no length",
             hint='Leave time_range out for the whole day, or give ["00:00", "24:00"].',
         )
     return start, end
@@ -166,7 +166,7 @@ def _read_clock(text: Any) -> int:
     found = CLOCK.fullmatch(text) if isinstance(text, str) else None
     if found is None:
         raise InvalidArgumentError(
-            f"time {_shown(text)} in condition time_range can not be read",
+            f"time {shown(text)} in condition time_range can not be read",
             hint="Write hours and minutes of the 24-hour clock as text, for example '06:30'.",
         )
     hours, minutes, seconds = found.groups(default="0")
@@ -178,7 +178,7 @@ def _read_days(days: Any) -> frozenset[int]:
         return frozenset(range(7))
     if not isinstance(days, list) or not days:
         raise InvalidArgumentError(
-            f"condition days is {_shown(days)}", hint='Give a list, for example ["mon", "tue"].'
+            f"condition days is {shown(days)}", hint='Give a list, for example ["mon", "tue"].'
         )
     return frozenset(_read_day(day) for day in days)
 
@@ -189,7 +189,7 @@ def _read_day(day: Any) -> int:
         if key in names:
             return names.index(key)
     raise InvalidArgumentError(
-        f"unknown day {_shown(day)} in condition days", hint=f"The days are: {', '.join(DAYS)}."
+        f"unknown day {shown(day)} in condition days", hint=f"The days are: {', '.join(DAYS)}."
     )
 
 
@@ -202,7 +202,7 @@ def _read_zone(zone: Any) -> datetime.tzinfo:
         return zoneinfo.ZoneInfo(zone)
     except (KeyError, ValueError, TypeError, AttributeError, OSError):
         raise InvalidArgumentError(
-            f"unknown time zone {_shown(zone)} in condition time_zone",
+            f"unknown time zone {shown(zone)} in condition time_zone",
             hint="Give a name of the IANA data base, for example 'Europe/Zurich'; "
             "a host without that data base needs the package tzdata.",
         ) from None
@@ -221,7 +221,7 @@ def _read_tiers(value: Mapping[str, Any]) -> frozenset[str] | None:
     is_list = isinstance(listed, list) and 0 < len(listed) <= MAX_TIERS
     if not is_list or not all(isinstance(t, str) and t.strip() for t in listed):
         raise InvalidArgumentError(
-            f"condition user_tier is {_shown(tiers)}",
+            f"condition user_tier is {shown(tiers)}",
             hint=f'Give a tier, or a list of up to {MAX_TIERS}: ["premium", "enterprise"].',
         )
     return frozenset(_tier_key(tier) for tier in listed)
@@ -233,18 +233,18 @@ def _read_limit(limit: Any) -> RateLimit:
     if isinstance(limit, Mapping):
         if not {"limit"} <= set(limit) <= {"limit", "per_seconds"}:
             raise InvalidArgumentError(
-                f"condition rate_limit is {_shown(limit)}",
+                f"condition rate_limit is {shown(limit)}",
                 hint='Give a number per minute, or {"limit": 100, "per_seconds": 60}.',
             )
         most, window = limit["limit"], limit.get("per_seconds", DEFAULT_WINDOW_SECONDS)
     if not _is_number(most) or most != int(most) or not 1 <= most <= MAX_LIMIT:
         raise InvalidArgumentError(
-            f"condition rate_limit allows {_shown(most)}",
+            f"condition rate_limit allows {shown(most)}",
             hint=f"Give a whole number from 1 to {MAX_LIMIT}.",
         )
     if not _is_number(window) or not 0 < window <= MAX_WINDOW_SECONDS:
         raise InvalidArgumentError(
-            f"condition rate_limit has a window of {_shown(window)}",
+            f"condition rate_limit has a window of {shown(window)}",
             hint="Give per_seconds as a number above 0, at most a year.",
         )
     return RateLimit(int(most), float(window))
@@ -256,7 +256,3 @@ def _is_number(value: Any) -> bool:
 
 def _tier_key(tier: str) -> str:
     return tier.strip().casefold()
-
-
-def _shown(value: Any) -> str:
-    return repr(value)[:80]

@@ -114,7 +114,8 @@ def use_model(
     embedded = _embed_agents(backend, model)
     backend.rows(FORGET_OTHERS, ("bigint",), model.id)
     routes = _embed_routes(backend, model)
-    return f"{model.description}, {embedded} agents and {routes} routes embedded"
+    what = f"{embedded} agents" + (f" and {routes} routes" if routes else "")
+    return f"{model.description}, {what} embedded"
 
 
 def _refuse_loss(backend: Backend, model: ActiveModel) -> None:
@@ -125,7 +126,7 @@ def _refuse_loss(backend: Backend, model: ActiveModel) -> None:
         counts = " and ".join(f"{len(names)} {what}" for names, what in lost)
         listed = "; ".join(f"{what} {_some(names)}" for names, what in lost)
         raise NotReadyError(
-            f"{counts} have vectors that {model.name!r} can not make again",
+            f"{counts} have vectors that {shown(model.name)} can not make again",
             detail=f"Their vectors were given by the caller: {listed}.",
             hint="Pass discard := true, and give them vectors of the new model afterwards.",
         )
