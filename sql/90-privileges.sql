@@ -168,12 +168,14 @@ LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
+    installed_in regnamespace;
     granted record;
     target regprocedure;
 BEGIN
     EXECUTE format('GRANT USAGE ON SCHEMA tiny_dancer TO %I', role_name);
-    IF NOT has_schema_privilege(role_name, '@extschema@', 'USAGE') THEN
-        EXECUTE format('GRANT USAGE ON SCHEMA %I TO %I', '@extschema@', role_name);
+    SELECT e.extnamespace INTO installed_in FROM pg_extension e WHERE e.extname = 'tiny_dancer';
+    IF NOT has_schema_privilege(role_name, installed_in, 'USAGE') THEN
+        EXECUTE format('GRANT USAGE ON SCHEMA %s TO %I', installed_in, role_name);
     END IF;
     FOR granted IN
         SELECT p.* FROM tiny_dancer.privileges() p WHERE p.level IN ('usage', grant_level.level)

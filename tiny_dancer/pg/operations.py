@@ -23,7 +23,7 @@ PUT_SETTING = """
 INSERT INTO tiny_dancer.settings (name, value) VALUES ($1, $2)
 ON CONFLICT (name) DO UPDATE SET value = excluded.value
 """
-RESET_SETTING = "DELETE FROM tiny_dancer.settings WHERE name = $1"
+RESET_SETTING = "DELETE FROM tiny_dancer.settings WHERE name = $1 RETURNING name"
 
 
 def setup(backend: Backend, model: str | None) -> list[tuple[str, str]]:
@@ -73,18 +73,26 @@ def _warm(backend: Backend) -> Iterator[tuple[str, float]]:
     yield "embedding model", (time.perf_counter() - began) * 1000.0
 
 
-def set_setting(backend: Backend, name: str | None, value: str | None) -> str:
+def set_setting(backend: Backend, name: str | None, value: str | None) -> str | None:
     """Change a setting, or return it to its default; return its value."""
     if value is None:
-        default = FIELDS[name].default if name in FIELDS else read_setting(str(name), "")
-        backend.rows(RESET_SETTING, ("text",), name)
-        return str(default)
+        return _reset_setting(backend, name)
     checked = str(read_setting(str(name), value))
     # Weights of 0 all round are refused here and not by the next decision.
     overrides = {**store.setting_overrides(backend), str(name): checked}
     _ = Settings.with_overrides(overrides).weights
     backend.rows(PUT_SETTING, ("text", "text"), name, checked)
     return checked
+
+
+def _reset_setting(backend: Backend, name: str | None) -> str | None:
+    """Delete the row of a setting, also of one that only another version knows."""
+    deleted = backend.row(RESET_SETTING, ("text",), name)
+    if name in FIELDS:
+        return str(FIELDS[name].default)
+    if deleted is None:
+        read_setting(str(name), "")
+    return None
 
 
 def list_settings(backend: Backend) -> list[tuple[Any, ...]]:
