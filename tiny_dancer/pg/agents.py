@@ -24,7 +24,6 @@ from tiny_dancer.agents.search import CapableAgent, nearest_agents
 from tiny_dancer.errors import InvalidArgumentError, UnknownObjectError, shown
 from tiny_dancer.pg import nearest, store
 from tiny_dancer.request import check_text, unit_vector
-from tiny_dancer.router import Router
 
 if TYPE_CHECKING:
     from tiny_dancer.pg.backend import Backend, Row
@@ -196,10 +195,10 @@ def find_agents_by_capability(backend: Backend, capability: str | None, k: int |
     settings = snapshot.configuration.settings
     text = check_text(capability, what="capability", most=settings.max_request_characters)
     vector = backend.provider(snapshot.configuration).embed(text)
-    router = snapshot.router
-    if router is None or len(router.registry) > settings.exact_search_limit:
+    registry = snapshot.registry
+    if registry is None or len(registry) > settings.exact_search_limit:
         registry = nearest.registry_near(backend, snapshot.configuration, vector, k)
-        router = Router(registry, settings)
+    router = backend.live.router(snapshot, registry, ())
     return [_columns(agent) for agent in nearest_agents(router, vector, k)]
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from tiny_dancer.agents.capabilities import capability_text
 from tiny_dancer.embedding.model_folder import find_model, list_model_names, validate_model_name
 from tiny_dancer.errors import InvalidArgumentError, NotReadyError, UnknownObjectError, shown
-from tiny_dancer.pg import store
+from tiny_dancer.pg import route_store, store
 from tiny_dancer.pg.model import ActiveModel
 from tiny_dancer.request import check_text
 
@@ -42,6 +42,25 @@ WHERE a.removed_at IS NULL AND cardinality(a.capabilities) > 0 AND NOT EXISTS (
 ORDER BY a.id
 """
 FORGET_OTHERS = "DELETE FROM tiny_dancer.agent_embeddings WHERE model_id <> $1"
+IRREPLACEABLE_ROUTES = """
+SELECT r.name FROM tiny_dancer.routes r
+WHERE EXISTS (SELECT FROM tiny_dancer.route_utterances u
+              WHERE u.route_id = r.id AND u.model_id <> $1 AND u.given)
+ORDER BY r.name
+"""
+# The texts of a route that has no vectors of the model yet: its utterances, else its description.
+ROUTES_TO_EMBED = """
+SELECT r.id, r.description,
+       array_agg(u.utterance ORDER BY u.id) FILTER (WHERE u.utterance IS NOT NULL) AS utterances
+FROM tiny_dancer.routes r
+LEFT JOIN tiny_dancer.route_utterances u ON u.route_id = r.id AND u.model_id <> $1
+WHERE NOT EXISTS (SELECT FROM tiny_dancer.route_utterances n
+                  WHERE n.route_id = r.id AND n.model_id = $1)
+GROUP BY r.id
+ORDER BY r.id
+"""
+FORGET_OTHERS_OF_ROUTES = "DELETE FROM tiny_dancer.route_utterances WHERE model_id <> $1"
+FORGET_GIVEN_OF_ROUTES = f"{FORGET_OTHERS_OF_ROUTES} AND given"
 
 
 def embed(backend: Backend, content: str | None) -> str:
@@ -84,22 +103,33 @@ def use_model(
     dimension: int | None,
     discard: bool | None,
 ) -> str:
-    """Make a model the active one and embed the agents with it. All of it, or nothing."""
+    """Make a model the active one, and embed agents and routes with it. All of it, or nothing."""
     model = _known_model(backend, name, provider, dimension) or _add_model(
         backend, validate_model_name(name or ""), provider, dimension
     )
-    lost = [row["name"] for row in backend.rows(IRREPLACEABLE, ("bigint",), model.id)]
-    if lost and not discard:
-        raise NotReadyError(
-            f"{len(lost)} agents have vectors that {model.name!r} can not make again",
-            detail=f"Their vectors were given by the caller: {_some(lost)}.",
-            hint="Register them with vectors of the new model afterwards and pass discard := true.",
-        )
+    if not discard:
+        _refuse_loss(backend, model)
     backend.rows(DEACTIVATE)
     backend.rows(ACTIVATE, ("bigint",), model.id)
     embedded = _embed_agents(backend, model)
     backend.rows(FORGET_OTHERS, ("bigint",), model.id)
-    return f"{model.description}, {embedded} agents embedded"
+    routes = _embed_routes(backend, model)
+    what = f"{embedded} agents" + (f" and {routes} routes" if routes else "")
+    return f"{model.description}, {what} embedded"
+
+
+def _refuse_loss(backend: Backend, model: ActiveModel) -> None:
+    agents = [row["name"] for row in backend.rows(IRREPLACEABLE, ("bigint",), model.id)]
+    routes = [row["name"] for row in backend.rows(IRREPLACEABLE_ROUTES, ("bigint",), model.id)]
+    lost = [(names, what) for names, what in ((agents, "agents"), (routes, "routes")) if names]
+    if lost:
+        counts = " and ".join(f"{len(names)} {what}" for names, what in lost)
+        listed = "; ".join(f"{what} {_some(names)}" for names, what in lost)
+        raise NotReadyError(
+            f"{counts} have vectors that {shown(model.name)} can not make again",
+            detail=f"Their vectors were given by the caller: {listed}.",
+            hint="Pass discard := true, and give them vectors of the new model afterwards.",
+        )
 
 
 def _known_model(
@@ -167,6 +197,30 @@ def _embed_agents(backend: Backend, model: ActiveModel) -> int:
         store.put_agent_vector(backend, row["id"], model, vector, given=False)
         if count % NOTICE_EVERY == 0:
             backend.report_progress(f"embedded {count} of {len(rows)} agents")
+    return len(rows)
+
+
+def _embed_routes(backend: Backend, model: ActiveModel) -> int:
+    """Embed the routes with a model that is active already, and forget their other vectors."""
+    if model.provider == "external":
+        # The utterances stay for a model that can embed them; without one no request meets them.
+        backend.rows(FORGET_GIVEN_OF_ROUTES, ("bigint",), model.id)
+        return 0
+    provider = backend.provider(backend.snapshots.configuration())
+    rows = backend.rows(ROUTES_TO_EMBED, ("bigint",), model.id)
+    count = 0
+    for route in rows:
+        utterances = list(dict.fromkeys(route["utterances"] or ()))
+        vectors = []
+        for text in utterances or [route["description"]]:
+            vectors.append(provider.embed(text))
+            count += 1
+            if count % NOTICE_EVERY == 0:
+                backend.report_progress(f"embedded {count} utterances of {len(rows)} routes")
+        texts: list[str | None] = list(utterances) or [None]
+        given = [False] * len(texts)
+        route_store.put_vectors(backend, route["id"], model, texts, given, vectors)
+    backend.rows(FORGET_OTHERS_OF_ROUTES, ("bigint",), model.id)
     return len(rows)
 
 

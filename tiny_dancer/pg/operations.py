@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from tiny_dancer.errors import MissingFileError
 from tiny_dancer.pg import store
+from tiny_dancer.pg.classification import train_starting_classifiers
 from tiny_dancer.pg.diagnosis import diagnose
 from tiny_dancer.pg.embedding import use_model
 from tiny_dancer.settings import FIELDS, Settings, read_setting
@@ -27,7 +28,10 @@ RESET_SETTING = "DELETE FROM tiny_dancer.settings WHERE name = $1 RETURNING name
 
 def setup(backend: Backend, model: str | None) -> list[tuple[str, str]]:
     """Make the database ready to route. Repeating it changes nothing that is in order."""
-    return [("embedding model", _activate_model(backend, model))]
+    return [
+        ("embedding model", _activate_model(backend, model)),
+        ("classifiers", train_starting_classifiers(backend)),
+    ]
 
 
 def _activate_model(backend: Backend, wanted: str | None) -> str:
@@ -59,6 +63,9 @@ def _warm(backend: Backend) -> Iterator[tuple[str, float]]:
     began = time.perf_counter()
     snapshot = backend.snapshots.current()
     yield "registry", (time.perf_counter() - began) * 1000.0
+    began = time.perf_counter()
+    backend.routes.current()
+    yield "semantic routes", (time.perf_counter() - began) * 1000.0
     began = time.perf_counter()
     provider = backend.provider(snapshot.configuration)
     if snapshot.configuration.required_model.provider != "external":
