@@ -129,6 +129,7 @@ BEGIN ATOMIC
         ('admin', 'function', 'ruvector_set_capability_alias', 'EXECUTE'),
         ('admin', 'function', 'ruvector_set_route_active', 'EXECUTE'),
         ('admin', 'function', 'ruvector_train_classifier', 'EXECUTE'),
+        ('admin', 'function', 'capability_name', 'EXECUTE'),
         ('admin', 'function', 'check_period', 'EXECUTE'),
         ('admin', 'function', 'forget_pool_history', 'EXECUTE'),
         ('admin', 'function', 'labelled_texts', 'EXECUTE'),
