@@ -170,10 +170,13 @@ DECLARE
     target regprocedure;
 BEGIN
     EXECUTE format('GRANT USAGE ON SCHEMA tiny_dancer TO %I', role_name);
-    SELECT e.extnamespace INTO installed_in FROM pg_extension e WHERE e.extname = 'tiny_dancer';
-    IF NOT has_schema_privilege(role_name, installed_in, 'USAGE') THEN
-        EXECUTE format('GRANT USAGE ON SCHEMA %s TO %I', installed_in, role_name);
-    END IF;
+    FOR installed_in IN
+        SELECT DISTINCT e.extnamespace FROM pg_extension e WHERE e.extname IN ('tiny_dancer', 'vector')
+    LOOP
+        IF NOT has_schema_privilege(role_name, installed_in, 'USAGE') THEN
+            EXECUTE format('GRANT USAGE ON SCHEMA %s TO %I', installed_in, role_name);
+        END IF;
+    END LOOP;
     FOR granted IN
         SELECT p.* FROM tiny_dancer.privileges() p WHERE p.level IN ('usage', grant_level.level)
     LOOP
