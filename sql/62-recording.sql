@@ -19,9 +19,10 @@ COMMENT ON FUNCTION tiny_dancer.require_writable(text) IS 'internal: refuses to 
 CREATE FUNCTION tiny_dancer.are_tags(tags text[]) RETURNS boolean
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
 BEGIN ATOMIC
-    SELECT pg_catalog.cardinality(tags) = 0
-           OR pg_catalog.cardinality(tags) <= 100 AND pg_catalog.array_position(tags, NULL) IS NULL
-              AND pg_catalog.array_ndims(tags) = 1;
+    -- The dimensions first: array_position() fails on more than one.
+    SELECT CASE WHEN pg_catalog.array_ndims(tags) > 1 THEN false
+                ELSE pg_catalog.cardinality(tags) <= 100 AND pg_catalog.array_position(tags, NULL) IS NULL
+           END;
 END;
 COMMENT ON FUNCTION tiny_dancer.are_tags(text[]) IS 'internal: whether these can be the tags of a request';
 

@@ -84,7 +84,7 @@ COMMENT ON FUNCTION tiny_dancer.rate_limit(jsonb) IS
     'how many passes the conditions of a route allow in which time; NULL where they limit none';
 
 CREATE FUNCTION tiny_dancer.exhausted_routes() RETURNS SETOF bigint
-LANGUAGE sql VOLATILE PARALLEL SAFE ROWS 10
+LANGUAGE sql STABLE PARALLEL SAFE ROWS 10
 BEGIN ATOMIC
     SELECT r.id
     FROM tiny_dancer.route_passes p

@@ -225,8 +225,8 @@ DECLARE
     rules tiny_dancer.breaker_rules := tiny_dancer.breaker_rules();
     present record;
 BEGIN
-    -- A restore brings failures of long ago, which are no news.
-    IF rules.failures = 0 OR NEW.recorded_at < clock_timestamp() - rules.failure_window THEN
+    -- As with budgets: a row that brings an earlier time along was recorded before, and comes from a dump.
+    IF rules.failures = 0 OR NEW.recorded_at < statement_timestamp() THEN
         RETURN NULL;
     END IF;
     SELECT * INTO present FROM tiny_dancer.breaker_state(NEW.agent_id, NEW.recorded_at, rules);

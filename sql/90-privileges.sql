@@ -130,6 +130,7 @@ BEGIN ATOMIC
         ('admin', 'function', 'ruvector_set_capability_alias', 'EXECUTE'),
         ('admin', 'function', 'ruvector_set_route_active', 'EXECUTE'),
         ('admin', 'function', 'ruvector_train_classifier', 'EXECUTE'),
+        ('admin', 'function', 'capability_name', 'EXECUTE'),
         ('admin', 'function', 'check_period', 'EXECUTE'),
         ('admin', 'function', 'forget_pool_history', 'EXECUTE'),
         ('admin', 'function', 'labelled_texts', 'EXECUTE'),
@@ -170,10 +171,13 @@ DECLARE
     target regprocedure;
 BEGIN
     EXECUTE format('GRANT USAGE ON SCHEMA tiny_dancer TO %I', role_name);
-    SELECT e.extnamespace INTO installed_in FROM pg_extension e WHERE e.extname = 'tiny_dancer';
-    IF NOT has_schema_privilege(role_name, installed_in, 'USAGE') THEN
-        EXECUTE format('GRANT USAGE ON SCHEMA %s TO %I', installed_in, role_name);
-    END IF;
+    FOR installed_in IN
+        SELECT DISTINCT e.extnamespace FROM pg_extension e WHERE e.extname IN ('tiny_dancer', 'vector')
+    LOOP
+        IF NOT has_schema_privilege(role_name, installed_in, 'USAGE') THEN
+            EXECUTE format('GRANT USAGE ON SCHEMA %s TO %I', installed_in, role_name);
+        END IF;
+    END LOOP;
     FOR granted IN
         SELECT p.* FROM tiny_dancer.privileges() p WHERE p.level IN ('usage', grant_level.level)
     LOOP

@@ -13,6 +13,7 @@ from tiny_dancer.agents.agent import check_fraction, check_name
 from tiny_dancer.classifier import RouteClassifier
 from tiny_dancer.errors import InvalidArgumentError
 from tiny_dancer.pg.examples import read_examples
+from tiny_dancer.pg.read_only import require_writable
 from tiny_dancer.request import check_text, unit_vector
 from tiny_dancer.starting_corpus.corpus import StartingRequest, load
 
@@ -95,6 +96,7 @@ def train_classifier(
     backend: Backend, query: str | None, name: str | None, multi_label: bool | None
 ) -> list[tuple[str, float]]:
     """Train a classifier from a query and activate it; return what was measured."""
+    require_writable(backend, "train a classifier")
     checked = check_name(name, what="classifier name")
     rows = backend.rows(LABELLED_TEXTS, ("text",), query)
     if not len(rows):
@@ -170,6 +172,7 @@ def train_starting_classifiers(backend: Backend) -> str:
     wanted = [name for name in STARTING_CLASSIFIERS if name not in present]
     if not wanted:
         return f"{' and '.join(STARTING_CLASSIFIERS)} are there already"
+    require_writable(backend, "train the classifiers")
     corpus = load(held_out=False)
     vectors = embed_distinct(backend, configuration, [request.text for request in corpus])
     for name in wanted:

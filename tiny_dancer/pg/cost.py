@@ -7,7 +7,8 @@ import math
 from typing import TYPE_CHECKING, Any
 
 from tiny_dancer.cost_optimizer import PERIOD_DAYS, AgentHistory, BudgetAllocation, CostOptimizer
-from tiny_dancer.errors import InvalidArgumentError, ReadOnlyError
+from tiny_dancer.errors import InvalidArgumentError
+from tiny_dancer.pg.read_only import require_writable
 from tiny_dancer.request import check_text, unit_vector
 from tiny_dancer.settings import Settings
 
@@ -36,7 +37,6 @@ LEFT JOIN tiny_dancer.agent_outcomes() o ON o.agent_id = a.id
 WHERE a.removed_at IS NULL AND a.active
 ORDER BY a.name COLLATE "C"
 """
-READ_ONLY = "SELECT current_setting('transaction_read_only')::boolean AS is_read_only"
 PUT_BUDGET = """
 INSERT INTO tiny_dancer.budgets AS b (agent_name, period, limit_amount)
 SELECT name, 'month', amount FROM unnest($1, $2) AS given (name, amount)
@@ -101,12 +101,7 @@ def optimize_budget(
 
 
 def _apply(backend: Backend, allocation: BudgetAllocation) -> None:
-    row: Any = backend.row(READ_ONLY)
-    if row["is_read_only"]:
-        raise ReadOnlyError(
-            "can not set budgets in a read-only transaction",
-            hint="Use a transaction that may write, on the primary.",
-        )
+    require_writable(backend, "set budgets")
     # A limit of 0 would shut out agents that need no money, or whose price nobody stated.
     priced = [s for s in allocation.shares if s.agent.cost_per_request or s.budget > 0.0]
     backend.rows(

@@ -18,7 +18,7 @@ ENTRY_POINTS = {
     "find_agents_by_capability": "agents",
     "embed": "embedding",
     "embed_batch": "embedding",
-    "use_model": "embedding",
+    "use_model": "model_switch",
     "route": "routing",
     "explain_route": "routing",
     "route_multi": "multi_agent",

@@ -121,6 +121,7 @@ class LiveRouters:
             or now >= self._stale_at
             or self._key != key
             or snapshot.is_filtered
+            or self._backend.snapshots.is_live_state_filtered
         ):
             self._readings = self._read()
             self._key, self._router = key, None

@@ -11,7 +11,7 @@ from tiny_dancer.errors import MissingFileError
 from tiny_dancer.pg import store
 from tiny_dancer.pg.classification import train_starting_classifiers
 from tiny_dancer.pg.diagnosis import diagnose
-from tiny_dancer.pg.embedding import use_model
+from tiny_dancer.pg.model_switch import use_model
 from tiny_dancer.settings import FIELDS, Settings, read_setting
 
 if TYPE_CHECKING:

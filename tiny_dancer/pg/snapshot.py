@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     from tiny_dancer.pg.backend import Backend
 
 # The second half is never executed. It is there for its names: rights to every column that the copy
-# holds are checked with those of the first half.
+# holds are checked with those of the first half. Rights to live state are checked when it is read;
+# whether rows of it are hidden is asked here, where it costs no query of its own.
 EPOCHS = """
 SELECT (SELECT epoch FROM tiny_dancer.epochs WHERE kind = 'agents') AS agents,
        (SELECT epoch FROM tiny_dancer.epochs WHERE kind = 'models') AS models,
@@ -31,6 +32,13 @@ SELECT (SELECT epoch FROM tiny_dancer.epochs WHERE kind = 'agents') AS agents,
        OR row_security_active('tiny_dancer.models'::regclass)
        OR row_security_active('tiny_dancer.settings'::regclass)
        OR row_security_active('tiny_dancer.epochs'::regclass) AS is_filtered,
+       row_security_active('tiny_dancer.usage'::regclass)
+       OR row_security_active('tiny_dancer.feedback'::regclass)
+       OR row_security_active('tiny_dancer.budgets'::regclass)
+       OR row_security_active('tiny_dancer.budget_charges'::regclass)
+       OR row_security_active('tiny_dancer.budget_holds'::regclass)
+       OR row_security_active('tiny_dancer.leases'::regclass)
+       OR row_security_active('tiny_dancer.breaker_events'::regclass) AS is_live_state_filtered,
        EXISTS (SELECT a.*, e.*, c.*, m.*, s.*
                FROM tiny_dancer.agents a, tiny_dancer.agent_embeddings e,
                     tiny_dancer.capability_aliases c, tiny_dancer.models m, tiny_dancer.settings s
@@ -99,11 +107,14 @@ class SnapshotCache:
 
     Attributes:
         role: of the latest call.
+        is_live_state_filtered: whether row-level security hides some of the tables of live state
+            from that role.
     """
 
     def __init__(self, backend: Backend) -> None:
         self._backend = backend
         self.role = ""
+        self.is_live_state_filtered = False
         self._configuration: tuple[tuple[int, int], Configuration] | None = None
         self._snapshot: tuple[Epochs, Snapshot] | None = None
 
@@ -129,6 +140,7 @@ class SnapshotCache:
     def _epochs(self) -> Epochs:
         row: Any = self._backend.row(EPOCHS)
         self.role = row["role"]
+        self.is_live_state_filtered = row["is_live_state_filtered"]
         return Epochs(row["agents"], row["models"], row["settings"], row["is_filtered"])
 
     def _read_settled(self, epochs: Epochs) -> tuple[Epochs, Snapshot]:
