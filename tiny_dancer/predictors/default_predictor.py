@@ -1,0 +1,74 @@
+"""The predictors by name, and what a user gets without choosing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from tiny_dancer.errors import InvalidArgumentError
+from tiny_dancer.predictors.agent_means import AgentMeans
+from tiny_dancer.predictors.automatic import AutomaticPredictor
+from tiny_dancer.predictors.cluster_table import ClusterTable
+from tiny_dancer.predictors.fastgrnn_heads import FastGRNNHeads
+from tiny_dancer.predictors.kernel_heads import KernelHeads
+from tiny_dancer.predictors.logistic_heads import LogisticHeads
+from tiny_dancer.predictors.mean_of_predictors import MeanOfPredictors
+from tiny_dancer.predictors.mlp_heads import MLPHeads
+from tiny_dancer.predictors.nearest_requests import NearestRequests
+from tiny_dancer.predictors.predictor import QualityPredictor
+from tiny_dancer.predictors.ridge_heads import RidgeHeads
+
+DEFAULT = "mean"
+
+
+def default_predictor(seed: int = 0) -> MeanOfPredictors:
+    """The mean of kernel, FastGRNN and ridge heads: near the best on everything measured.
+
+    All three are a bounded number of float32 products per request, whatever was recorded.
+    """
+    return MeanOfPredictors(
+        (KernelHeads(seed=seed), FastGRNNHeads(seed=seed), RidgeHeads()), seed=seed
+    )
+
+
+def automatic_predictor(seed: int = 0) -> AutomaticPredictor:
+    """Picks among the default and single predictors by cross-validated loss."""
+    return AutomaticPredictor(
+        (
+            default_predictor(seed),
+            KernelHeads(seed=seed),
+            FastGRNNHeads(seed=seed),
+            RidgeHeads(),
+            ClusterTable(seed=seed),
+        ),
+        seed=seed,
+    )
+
+
+_BY_NAME: dict[str, Callable[[int], QualityPredictor]] = {
+    "auto": automatic_predictor,
+    "clusters": lambda seed: ClusterTable(seed=seed),
+    "fastgrnn": lambda seed: FastGRNNHeads(seed=seed),
+    "kernel": lambda seed: KernelHeads(seed=seed),
+    "logistic": lambda seed: LogisticHeads(),
+    "mean": default_predictor,
+    "means": lambda seed: AgentMeans(),
+    "mlp": lambda seed: MLPHeads(seed=seed),
+    "nearest": lambda seed: NearestRequests(seed=seed),
+    "ridge": lambda seed: RidgeHeads(),
+}
+NAMES = tuple(_BY_NAME)
+
+
+def predictor_by_name(name: str = DEFAULT, seed: int = 0) -> QualityPredictor:
+    """Make an unfitted predictor.
+
+    Args:
+        name: one of ``NAMES``.
+        seed: of everything random in it.
+
+    Raises:
+        InvalidArgumentError: no predictor has that name.
+    """
+    if name not in _BY_NAME:
+        raise InvalidArgumentError(f"predictor must be one of {', '.join(NAMES)}, not {name!r}")
+    return _BY_NAME[name](seed)
