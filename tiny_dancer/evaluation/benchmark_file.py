@@ -97,7 +97,8 @@ def read_rows(path: Path) -> list[dict[str, Any]]:
     if not text.lstrip().startswith("{"):
         return list(csv.DictReader(io.StringIO(text)))
     rows: list[dict[str, Any]] = []
-    for number, line in enumerate(text.splitlines(), 1):
+    # Not splitlines: JSON may hold line separators of Unicode as they are.
+    for number, line in enumerate(text.split("\n"), 1):
         if not line.strip():
             continue
         try:

@@ -55,8 +55,8 @@ class RequestInputs:
         joined = np.concatenate((embeddings, lexical), axis=-1)
         joined -= self.mean
         joined *= self.factor
-        np.minimum(joined, self.limit, joined)
-        np.maximum(joined, -self.limit, joined)
+        np.minimum(joined, self.limit, out=joined)
+        np.maximum(joined, -self.limit, out=joined)
         return joined
 
     def tensors(self) -> dict[str, Float32Array]:
