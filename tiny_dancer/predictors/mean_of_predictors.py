@@ -115,7 +115,7 @@ class MeanOfPredictors(QualityPredictor):
         mixed: Floats = np.zeros(self.agents_)
         for weight, member in zip(self.weights_, self.members_, strict=True):
             mixed += weight * member._predict(embedding, lexical)
-        return self._scaling.transform(mixed)
+        return self._scaling.transform_one(mixed)
 
     def _state(self) -> tuple[Tensors, Description]:
         tensors: Tensors = {

@@ -13,7 +13,7 @@ from typing import Self
 
 import numpy as np
 
-from tiny_dancer.predictors.linear_heads import clipped
+from tiny_dancer.predictors.linear_heads import LEAST, MOST, clipped
 from tiny_dancer.predictors.observations import Floats, Mask
 from tiny_dancer.training.sigmoid_cross_entropy import sigmoid
 
@@ -71,6 +71,21 @@ class PlattScaling:
             else:
                 break
         return cls(max(best.slope, _LEAST_SLOPE), best.shift)
+
+    def transform_one(self, predictions: Floats) -> Floats:
+        """Scale predictions [a] in (0, 1) that need no check; overwrites them.
+
+        In every decision, so each pass over the agents counts.
+        """
+        odds = predictions / (1.0 - predictions)
+        np.log(odds, out=odds)
+        odds *= 0.5 * self.slope
+        odds += 0.5 * self.shift
+        np.tanh(odds, out=odds)
+        odds *= 0.5
+        odds += 0.5
+        np.minimum(odds, MOST, out=odds)
+        return np.maximum(odds, LEAST, out=odds)
 
     def transform(self, predictions: Floats) -> Floats:
         """Scale predictions, [a] or [n, a]."""
