@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # The database tiny_dancer of the throw-away server: made when it is missing, made anew when the
-# extension's SQL changed, set up again when only the library or a model did.
+# extension's SQL or the model changed, set up again when only the library did.
 . "$(dirname -- "${BASH_SOURCE[0]}")/checkout.sh"
 . "$DEVSERVER/progress.sh"
 
@@ -12,18 +12,18 @@ psql_in() {
         "${url/\/$DATABASE\?//$1?}" "${@:2}"
 }
 
-sql_hash() {
-    (cd -- "$("$pg_config" --sharedir)/extension" &&
-        sha256sum tiny_dancer.control "tiny_dancer--$VERSION.sql") | sha256sum | cut -c 1-16
+# What a database cannot outlive: the script that made it, the model that its vectors are of.
+origin_hash() {
+    {
+        cd -- "$("$pg_config" --sharedir)/extension"
+        sha256sum tiny_dancer.control "tiny_dancer--$VERSION.sql"
+        cd -- "$("$pg_config" --pkglibdir)/tiny_dancer/models"
+        find . -type f -print0 | LC_ALL=C sort -z | xargs -0 sha256sum
+    } | sha256sum | cut -c 1-16
 }
 
 library_hash() {
-    local folder
-    folder=$("$pg_config" --pkglibdir)/tiny_dancer
-    {
-        cat "$folder/$VERSION/tiny_dancer.stamp"
-        find "$folder/models" -type f -printf '%P %s\n' | LC_ALL=C sort
-    } | sha256sum | cut -c 1-16
+    sha256sum <"$("$pg_config" --pkglibdir)/tiny_dancer/$VERSION/tiny_dancer.stamp" | cut -c 1-16
 }
 
 # What the database was made of is noted on itself, so the note goes when it goes.
@@ -36,15 +36,15 @@ note() {
     psql_in postgres -c "COMMENT ON DATABASE $DATABASE IS '$1'"
 }
 
-sql=$(sql_hash)
-wanted="made by make up: SQL $sql, library $(library_hash)"
+origin=$(origin_hash)
+wanted="made by make up: SQL and models $origin, library $(library_hash)"
 have=$(noted)
 if [ "$have" = "$wanted" ]; then
     exit
 fi
-if [[ $have != *"SQL $sql,"* ]]; then
+if [[ $have != *" $origin,"* ]]; then
     if [ -n "$have" ]; then
-        say "The extension's SQL changed: the database $DATABASE (demo data only) is made anew."
+        say "The extension's SQL or its model changed: the database $DATABASE (demo data only) is made anew."
     fi
     say "==> Creating the database $DATABASE with the extension"
     psql_in postgres -c 'SET client_min_messages = warning' \

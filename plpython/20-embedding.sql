@@ -39,4 +39,4 @@ if 'tiny_dancer/@VERSION@' not in GD: plpy.execute('SELECT tiny_dancer.boot()')
 return GD['tiny_dancer/@VERSION@'].use_model(name, provider, dimension, discard)
 $$;
 COMMENT ON FUNCTION tiny_dancer.use_model(text, text, integer, boolean) IS
-    'makes an embedding model the active one and embeds the agents with it, in one transaction; discard drops vectors that can not be made again';
+    'makes an embedding model the active one and embeds agents and routes with it, in one transaction; discard drops vectors that can not be made again';

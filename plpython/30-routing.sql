@@ -10,9 +10,11 @@ CREATE FUNCTION @extschema@.ruvector_route(
     excluded_agents text[] DEFAULT NULL,
     budget_remaining float8 DEFAULT NULL,
     embedding real[] DEFAULT NULL,
+    context jsonb DEFAULT NULL,
     quality_floor float8 DEFAULT NULL,
     cost_weight float8 DEFAULT NULL,
     tags text[] DEFAULT NULL,
+    use_semantic_routes boolean DEFAULT false,
     record boolean DEFAULT false,
     OUT agent_name text,
     OUT confidence float8,
@@ -30,9 +32,9 @@ LANGUAGE plpython3u VOLATILE PARALLEL RESTRICTED COST 200
 SET search_path = pg_catalog, pg_temp
 AS $$
 if 'tiny_dancer/@VERSION@' not in GD: plpy.execute('SELECT tiny_dancer.boot()')
-return GD['tiny_dancer/@VERSION@'].route(request, optimize_for, required_capabilities, max_cost, max_latency_ms, min_quality, excluded_agents, budget_remaining, embedding, quality_floor, cost_weight, tags, record)
+return GD['tiny_dancer/@VERSION@'].route(request, optimize_for, required_capabilities, max_cost, max_latency_ms, min_quality, excluded_agents, budget_remaining, embedding, quality_floor, cost_weight, tags, context, use_semantic_routes, record)
 $$;
-COMMENT ON FUNCTION @extschema@.ruvector_route(text, text, text[], float8, float8, float8, text[], float8, real[], float8, float8, text[], boolean) IS
+COMMENT ON FUNCTION @extschema@.ruvector_route(text, text, text[], float8, float8, float8, text[], float8, real[], jsonb, float8, float8, text[], boolean, boolean) IS
     'the agent that should take the request, and why; cost in dollars';
 
 CREATE FUNCTION @extschema@.ruvector_explain_route(

@@ -9,6 +9,7 @@ CREATE TABLE tiny_dancer.models (
     checksum text CHECK (checksum ~ '^[0-9a-f]{64}$'),
     active boolean NOT NULL DEFAULT false,
     created_at timestamptz NOT NULL DEFAULT pg_catalog.now(),
+    UNIQUE (id, dimension),
     CHECK ((provider = 'onnx') = (checksum IS NOT NULL))
 );
 CREATE UNIQUE INDEX models_one_active ON tiny_dancer.models (active) WHERE active;

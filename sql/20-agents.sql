@@ -8,24 +8,41 @@ CREATE TABLE tiny_dancer.agents (
     capabilities text[] NOT NULL DEFAULT '{}'
         CHECK (pg_catalog.array_position(capabilities, NULL) IS NULL
                AND pg_catalog.cardinality(capabilities) <= 200),
-    -- NaN is greater than infinity in PostgreSQL, so the upper bounds keep both out.
-    cost_per_1k_tokens float8 CHECK (cost_per_1k_tokens >= 0 AND cost_per_1k_tokens < 'Infinity'),
-    cost_per_1k_output_tokens float8
-        CHECK (cost_per_1k_output_tokens >= 0 AND cost_per_1k_output_tokens < 'Infinity'),
-    cost_per_call float8 CHECK (cost_per_call >= 0 AND cost_per_call < 'Infinity'),
-    cost_per_second float8 CHECK (cost_per_second >= 0 AND cost_per_second < 'Infinity'),
-    avg_latency_ms float8 CHECK (avg_latency_ms >= 0 AND avg_latency_ms < 'Infinity'),
+    -- NaN is greater than infinity in PostgreSQL, so the upper bounds keep both out; they also keep sums and
+    -- products of prices, tokens and seconds finite.
+    cost_per_1k_tokens float8 CHECK (cost_per_1k_tokens BETWEEN 0 AND 1e12),
+    cost_per_1k_output_tokens float8 CHECK (cost_per_1k_output_tokens BETWEEN 0 AND 1e12),
+    cost_per_call float8 CHECK (cost_per_call BETWEEN 0 AND 1e12),
+    cost_per_second float8 CHECK (cost_per_second BETWEEN 0 AND 1e12),
+    avg_latency_ms float8 CHECK (avg_latency_ms BETWEEN 0 AND 1e12),
     quality_score float8 CHECK (quality_score BETWEEN 0 AND 1),
-    metadata jsonb NOT NULL DEFAULT '{}' CHECK (pg_catalog.jsonb_typeof(metadata) = 'object'),
+    metadata jsonb NOT NULL DEFAULT '{}'
+        CHECK (pg_catalog.jsonb_typeof(metadata) = 'object'
+               AND pg_catalog.length(metadata::text) <= 100000),
     pool text CHECK (pg_catalog.length(pool) BETWEEN 1 AND 200),
-    weight float8 NOT NULL DEFAULT 1 CHECK (weight > 0 AND weight < 'Infinity'),
+    weight float8 NOT NULL DEFAULT 1 CHECK (weight > 0 AND weight <= 1e12),
     max_concurrent integer CHECK (max_concurrent > 0),
     tags text[] NOT NULL DEFAULT '{}'
         CHECK (pg_catalog.array_position(tags, NULL) IS NULL AND pg_catalog.cardinality(tags) <= 100),
     active boolean NOT NULL DEFAULT true,
     created_at timestamptz NOT NULL DEFAULT pg_catalog.now(),
     updated_at timestamptz NOT NULL DEFAULT pg_catalog.now(),
-    removed_at timestamptz
+    removed_at timestamptz,
+    -- What decisions read of metadata must be what they take it for: one bad row would stop them all.
+    CONSTRAINT agents_context_window CHECK (
+        CASE pg_catalog.jsonb_typeof(metadata -> 'context_window')
+            WHEN 'number' THEN (metadata -> 'context_window')::numeric > 0
+                               AND (metadata -> 'context_window')::numeric <= 1e12
+            ELSE coalesce(pg_catalog.jsonb_typeof(metadata -> 'context_window') = 'null', true)
+        END
+    ),
+    CONSTRAINT agents_members CHECK (
+        agent_type <> 'ensemble'
+        OR metadata -> 'members' IS NULL  -- then it is never available
+        OR (pg_catalog.jsonb_typeof(metadata -> 'members') = 'array'
+            AND NOT pg_catalog.jsonb_path_exists(
+                metadata, 'strict $.members[*] ? (@.type() <> "string")', '{}', true))
+    )
 );
 CREATE UNIQUE INDEX agents_living_name ON tiny_dancer.agents (name) WHERE removed_at IS NULL;
 COMMENT ON TABLE tiny_dancer.agents IS 'registered agents, the living (removed_at is null) and the removed';
@@ -34,13 +51,16 @@ COMMENT ON COLUMN tiny_dancer.agents.cost_per_1k_tokens IS
 COMMENT ON COLUMN tiny_dancer.agents.quality_score IS 'registered prior in [0,1]';
 REVOKE ALL ON tiny_dancer.agents FROM PUBLIC;
 
--- The vectors of what agents can do. Each names its model, since vectors of two models are never compared.
+-- The vectors of what agents can do. Each names its model, since vectors of two models are never compared, and
+-- has that model's dimension.
 CREATE TABLE tiny_dancer.agent_embeddings (
     agent_id bigint NOT NULL REFERENCES tiny_dancer.agents ON DELETE CASCADE,
-    model_id bigint NOT NULL REFERENCES tiny_dancer.models ON DELETE CASCADE,
-    embedding vector NOT NULL,
+    model_id bigint NOT NULL,
+    embedding vector NOT NULL CHECK (pg_catalog.abs(vector_norm(embedding) - 1) < 0.001),
     given boolean NOT NULL DEFAULT false,
-    PRIMARY KEY (agent_id, model_id)
+    dimension integer NOT NULL GENERATED ALWAYS AS (vector_dims(embedding)) STORED,
+    PRIMARY KEY (agent_id, model_id),
+    FOREIGN KEY (model_id, dimension) REFERENCES tiny_dancer.models (id, dimension) ON DELETE CASCADE
 );
 COMMENT ON TABLE tiny_dancer.agent_embeddings IS 'unit vectors of the capabilities of agents, by model';
 COMMENT ON COLUMN tiny_dancer.agent_embeddings.given IS

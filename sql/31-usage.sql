@@ -17,16 +17,20 @@ CREATE TABLE tiny_dancer.usage (
     quality float8 CHECK (quality BETWEEN 0 AND 1),
     input_tokens integer CHECK (input_tokens >= 0),
     output_tokens integer CHECK (output_tokens >= 0),
-    tags text[] NOT NULL DEFAULT '{}' CHECK (pg_catalog.cardinality(tags) <= 100),
+    tags text[] NOT NULL DEFAULT '{}'
+        CHECK (pg_catalog.array_position(tags, NULL) IS NULL AND pg_catalog.cardinality(tags) <= 100),
     decision_id uuid,
     route_name text,
     reservation_id uuid,
+    idempotency_key text CHECK (pg_catalog.length(idempotency_key) BETWEEN 1 AND 200),
     request text
 ) PARTITION BY RANGE (recorded_at);
 COMMENT ON TABLE tiny_dancer.usage IS 'what agents did and cost, one row for each recorded outcome';
 COMMENT ON COLUMN tiny_dancer.usage.cost IS 'dollars';
 COMMENT ON COLUMN tiny_dancer.usage.quality IS 'in [0,1]; what comes later is in tiny_dancer.feedback';
 COMMENT ON COLUMN tiny_dancer.usage.reservation_id IS 'the reservation of a budget that this outcome settles';
+COMMENT ON COLUMN tiny_dancer.usage.recorded_at IS
+    'a row that brings a time of the past along (from a dump, or imported) is charged to no budget';
 COMMENT ON COLUMN tiny_dancer.usage.request IS 'NULL unless the setting store_request_text is on';
 REVOKE ALL ON tiny_dancer.usage FROM PUBLIC;
 
@@ -39,6 +43,7 @@ COMMENT ON TABLE tiny_dancer.usage_default IS 'outcomes of times that have no pa
 REVOKE ALL ON tiny_dancer.usage_default FROM PUBLIC;
 
 -- Clients retry. A key is remembered in a small table of its own, so that the ledger needs no unique index.
+-- Only the trigger on the ledger writes here: who could plant a key could make an outcome vanish.
 CREATE TABLE tiny_dancer.usage_keys (
     key text PRIMARY KEY CHECK (pg_catalog.length(key) BETWEEN 1 AND 200),
     usage_id bigint NOT NULL,

@@ -20,11 +20,13 @@ CREATE FUNCTION @extschema@.ruvector_list_agents(
 ) RETURNS SETOF record
 LANGUAGE sql STABLE PARALLEL SAFE ROWS 20
 BEGIN ATOMIC
-    -- Nothing records outcomes yet: what only they can tell is NULL, and not invented.
+    -- What only recorded outcomes can tell is NULL before the first, and not invented.
     SELECT a.name, a.agent_type, a.capabilities, a.cost_per_1k_tokens, a.cost_per_1k_output_tokens,
-           a.cost_per_call, a.cost_per_second, a.avg_latency_ms, NULL::float8, a.quality_score,
-           NULL::float8, 0::bigint, a.pool, a.tags, a.metadata, a.active
+           a.cost_per_call, a.cost_per_second, a.avg_latency_ms, o.p99_latency_ms, a.quality_score,
+           o.success_rate, (SELECT pg_catalog.count(*) FROM tiny_dancer.usage u WHERE u.agent_id = a.id),
+           a.pool, a.tags, a.metadata, a.active
     FROM tiny_dancer.agents a
+    LEFT JOIN tiny_dancer.agent_outcomes() o ON o.agent_id = a.id
     WHERE a.removed_at IS NULL
     ORDER BY a.name COLLATE "C";
 END;
@@ -93,7 +95,7 @@ LANGUAGE plpgsql STABLE PARALLEL SAFE
 SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-    RAISE EXCEPTION 'unknown agent %', coalesce(quote_literal(name), 'NULL')
+    RAISE EXCEPTION 'unknown agent %', coalesce(quote_literal(left(name, 80)), 'NULL')
         USING ERRCODE = '42704', HINT = 'ruvector_list_agents() shows the registered agents.';
 END
 $$;

@@ -19,45 +19,140 @@ CREATE FUNCTION tiny_dancer.privileges(
 LANGUAGE sql IMMUTABLE PARALLEL SAFE ROWS 40
 BEGIN ATOMIC
     SELECT * FROM (VALUES
+        ('usage', 'function', 'ruvector_acquire', 'EXECUTE'),
         ('usage', 'function', 'ruvector_batch_route', 'EXECUTE'),
+        ('usage', 'function', 'ruvector_budget_status', 'EXECUTE'),
+        ('usage', 'function', 'ruvector_check_budget', 'EXECUTE'),
+        ('usage', 'function', 'ruvector_classify_capabilities', 'EXECUTE'),
+        ('usage', 'function', 'ruvector_classify_request', 'EXECUTE'),
         ('usage', 'function', 'ruvector_embed', 'EXECUTE'),
         ('usage', 'function', 'ruvector_embed_batch', 'EXECUTE'),
         ('usage', 'function', 'ruvector_explain_route', 'EXECUTE'),
         ('usage', 'function', 'ruvector_find_agents_by_capability', 'EXECUTE'),
         ('usage', 'function', 'ruvector_get_agent', 'EXECUTE'),
         ('usage', 'function', 'ruvector_list_agents', 'EXECUTE'),
+        ('usage', 'function', 'ruvector_list_capability_aliases', 'EXECUTE'),
+        ('usage', 'function', 'ruvector_list_routes', 'EXECUTE'),
+        ('usage', 'function', 'ruvector_optimize_budget', 'EXECUTE'),
+        ('usage', 'function', 'ruvector_pool_status', 'EXECUTE'),
+        ('usage', 'function', 'ruvector_record_feedback', 'EXECUTE'),
+        ('usage', 'function', 'ruvector_record_usage', 'EXECUTE'),
+        ('usage', 'function', 'ruvector_release', 'EXECUTE'),
+        ('usage', 'function', 'ruvector_release_budget', 'EXECUTE'),
+        ('usage', 'function', 'ruvector_renew', 'EXECUTE'),
+        ('usage', 'function', 'ruvector_reserve_budget', 'EXECUTE'),
         ('usage', 'function', 'ruvector_route', 'EXECUTE'),
         ('usage', 'function', 'ruvector_route_multi', 'EXECUTE'),
+        ('usage', 'function', 'ruvector_routing_analytics', 'EXECUTE'),
+        ('usage', 'function', 'ruvector_routing_stats', 'EXECUTE'),
+        ('usage', 'function', 'ruvector_semantic_route', 'EXECUTE'),
+        ('usage', 'function', 'ruvector_settle_budget', 'EXECUTE'),
+        ('usage', 'function', 'agent_budgets', 'EXECUTE'),
+        ('usage', 'function', 'agent_health', 'EXECUTE'),
+        ('usage', 'function', 'agent_load', 'EXECUTE'),
+        ('usage', 'function', 'agent_outcomes', 'EXECUTE'),
+        ('usage', 'function', 'are_tags', 'EXECUTE'),
+        ('usage', 'function', 'baseline_agent', 'EXECUTE'),
         ('usage', 'function', 'batch_route', 'EXECUTE'),
         ('usage', 'function', 'boot', 'EXECUTE'),
+        ('usage', 'function', 'breaker_cooldown', 'EXECUTE'),
+        ('usage', 'function', 'breaker_rules', 'EXECUTE'),
+        ('usage', 'function', 'breaker_state', 'EXECUTE'),
+        ('usage', 'function', 'budget_balances', 'EXECUTE'),
+        ('usage', 'function', 'budget_scopes', 'EXECUTE'),
+        ('usage', 'function', 'check_cost', 'EXECUTE'),
+        ('usage', 'function', 'check_feedback', 'EXECUTE'),
+        ('usage', 'function', 'check_outcome', 'EXECUTE'),
+        ('usage', 'function', 'check_tags', 'EXECUTE'),
+        ('usage', 'function', 'decided', 'EXECUTE'),
         ('usage', 'function', 'doctor', 'EXECUTE'),
+        ('usage', 'function', 'exhausted_routes', 'EXECUTE'),
+        ('usage', 'function', 'first_instant', 'EXECUTE'),
+        ('usage', 'function', 'is_plain_outcome', 'EXECUTE'),
         ('usage', 'function', 'list_settings', 'EXECUTE'),
         ('usage', 'function', 'load_library', 'EXECUTE'),
         ('usage', 'function', 'raise_unknown_agent', 'EXECUTE'),
+        ('usage', 'function', 'rate_limit', 'EXECUTE'),
+        ('usage', 'function', 'record_request_vector', 'EXECUTE'),
+        ('usage', 'function', 'refusal_detail', 'EXECUTE'),
+        ('usage', 'function', 'refuse_lease_writes', 'EXECUTE'),
+        ('usage', 'function', 'require_agent', 'EXECUTE'),
+        ('usage', 'function', 'require_writable', 'EXECUTE'),
+        ('usage', 'function', 'slot_holders', 'EXECUTE'),
+        ('usage', 'function', 'tag_budgets', 'EXECUTE'),
+        ('usage', 'function', 'take_route_pass', 'EXECUTE'),
+        ('usage', 'function', 'take_slot', 'EXECUTE'),
         ('usage', 'function', 'to_halfvec', 'EXECUTE'),
         ('usage', 'function', 'to_vector', 'EXECUTE'),
         ('usage', 'function', 'vector_bytes', 'EXECUTE'),
         ('usage', 'function', 'warmup', 'EXECUTE'),
+        ('usage', 'function', 'window_end', 'EXECUTE'),
+        ('usage', 'function', 'window_start', 'EXECUTE'),
         ('usage', 'table', 'agent_embeddings', 'SELECT'),
         ('usage', 'table', 'agents', 'SELECT'),
+        ('usage', 'table', 'breaker_events', 'SELECT'),
+        ('usage', 'table', 'budget_charges', 'SELECT'),
+        -- Not the ids of reservations: whoever knows one can end it.
+        ('usage', 'table', 'budget_holds', 'SELECT (budget_id, window_start, amount, expires_at)'),
+        ('usage', 'table', 'budgets', 'SELECT'),
         ('usage', 'table', 'capability_aliases', 'SELECT'),
-        ('usage', 'table', 'decisions', 'INSERT (id, agent_id, optimize_for, routed_by, route_name, tags, input_tokens, estimated_cost, candidates, expected_quality, propensities, propensity, request)'),
+        ('usage', 'table', 'classifiers', 'SELECT'),
+        ('usage', 'table', 'decisions',
+         'SELECT (id, decided_at, agent_id, route_name, tags), '
+         'INSERT (id, agent_id, optimize_for, routed_by, route_name, tags, input_tokens, estimated_cost, candidates, '
+         'expected_quality, propensities, propensity, request)'),
         ('usage', 'table', 'epochs', 'SELECT'),
+        ('usage', 'table', 'feedback', 'SELECT, INSERT (usage_id, decision_id, quality)'),
+        ('usage', 'table', 'leases', 'SELECT (agent_id, acquired_at, expires_at, is_probe)'),
         ('usage', 'table', 'models', 'SELECT'),
         ('usage', 'table', 'request_vectors', 'INSERT (decision_id, usage_id, model_id, embedding, features)'),
+        ('usage', 'table', 'route_indexes', 'SELECT'),
+        ('usage', 'table', 'route_passes', 'SELECT'),
+        ('usage', 'table', 'route_utterances', 'SELECT'),
+        ('usage', 'table', 'routes', 'SELECT'),
         ('usage', 'table', 'settings', 'SELECT'),
+        ('usage', 'table', 'usage',
+         'SELECT (id, recorded_at, agent_id, cost, success, latency_ms, quality, input_tokens, output_tokens, tags, '
+         'decision_id, route_name), '
+         'INSERT (agent_id, cost, success, latency_ms, quality, input_tokens, output_tokens, tags, decision_id, '
+         'route_name, reservation_id, idempotency_key, request)'),
+        ('usage', 'table', 'usage_keys', 'SELECT'),
+        ('usage', 'sequence', 'budgets_id_seq', 'SELECT'),
+        ('usage', 'sequence', 'usage_ids', 'USAGE'),
+        ('admin', 'function', 'ruvector_create_route', 'EXECUTE'),
+        ('admin', 'function', 'ruvector_drop_capability_alias', 'EXECUTE'),
+        ('admin', 'function', 'ruvector_drop_route', 'EXECUTE'),
         ('admin', 'function', 'ruvector_register_agent', 'EXECUTE'),
         ('admin', 'function', 'ruvector_remove_agent', 'EXECUTE'),
         ('admin', 'function', 'ruvector_set_agent_active', 'EXECUTE'),
+        ('admin', 'function', 'ruvector_set_budget', 'EXECUTE'),
+        ('admin', 'function', 'ruvector_set_capability_alias', 'EXECUTE'),
+        ('admin', 'function', 'ruvector_set_route_active', 'EXECUTE'),
+        ('admin', 'function', 'ruvector_train_classifier', 'EXECUTE'),
+        ('admin', 'function', 'capability_name', 'EXECUTE'),
+        ('admin', 'function', 'check_period', 'EXECUTE'),
+        ('admin', 'function', 'forget_pool_history', 'EXECUTE'),
+        ('admin', 'function', 'labelled_texts', 'EXECUTE'),
+        ('admin', 'function', 'raise_unknown_route', 'EXECUTE'),
+        ('admin', 'function', 'reset_breaker', 'EXECUTE'),
         ('admin', 'function', 'set', 'EXECUTE'),
         ('admin', 'function', 'setup', 'EXECUTE'),
         ('admin', 'function', 'use_model', 'EXECUTE'),
         ('admin', 'table', 'agent_embeddings', 'INSERT, UPDATE, DELETE'),
         ('admin', 'table', 'agents', 'INSERT, UPDATE, DELETE'),
+        ('admin', 'table', 'breaker_events', 'INSERT (agent_id, happened_at, event)'),
+        -- Not when it was opened: a budget that seems to be opened is not charged with what was spent before.
+        ('admin', 'table', 'budgets',
+         'INSERT (agent_name, tag, period, limit_amount, time_zone), UPDATE (limit_amount, time_zone, updated_at), '
+         'DELETE'),
         ('admin', 'table', 'capability_aliases', 'INSERT, UPDATE, DELETE'),
+        ('admin', 'table', 'classifiers', 'INSERT, UPDATE, DELETE'),
         ('admin', 'table', 'epochs', 'UPDATE'),
         ('admin', 'table', 'granted_roles', 'SELECT'),
+        ('admin', 'table', 'leases', 'SELECT'),
         ('admin', 'table', 'models', 'INSERT, UPDATE, DELETE'),
+        ('admin', 'table', 'route_utterances', 'INSERT, DELETE'),
+        ('admin', 'table', 'routes', 'INSERT, UPDATE, DELETE'),
         ('admin', 'table', 'settings', 'INSERT, UPDATE, DELETE'),
         ('admin', 'sequence', 'epoch_values', 'USAGE')
     ) AS granted (level, kind, object, rights);
@@ -70,13 +165,18 @@ LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
+    installed_in regnamespace;
     granted record;
     target regprocedure;
 BEGIN
     EXECUTE format('GRANT USAGE ON SCHEMA tiny_dancer TO %I', role_name);
-    IF NOT has_schema_privilege(role_name, '@extschema@', 'USAGE') THEN
-        EXECUTE format('GRANT USAGE ON SCHEMA %I TO %I', '@extschema@', role_name);
-    END IF;
+    FOR installed_in IN
+        SELECT DISTINCT e.extnamespace FROM pg_extension e WHERE e.extname IN ('tiny_dancer', 'vector')
+    LOOP
+        IF NOT has_schema_privilege(role_name, installed_in, 'USAGE') THEN
+            EXECUTE format('GRANT USAGE ON SCHEMA %s TO %I', installed_in, role_name);
+        END IF;
+    END LOOP;
     FOR granted IN
         SELECT p.* FROM tiny_dancer.privileges() p WHERE p.level IN ('usage', grant_level.level)
     LOOP

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tiny_dancer.agents.capabilities import capability_match
+from tiny_dancer.agents.pool import keep_representatives
 from tiny_dancer.constraints import RoutingConstraints, constraint_masks
 from tiny_dancer.expected_quality import SCALE, shaded_prior
 from tiny_dancer.policies import POLICIES, Candidates, Weights
@@ -132,6 +133,10 @@ def candidates_of(
         expected_quality=estimate.expected_quality,
     ):
         kept &= passes
+    if router.registry.has_pools:
+        keep_representatives(
+            kept, router.registry.pool_ids, router.live.in_flight, router.registry.weights
+        )
     return kept
 
 

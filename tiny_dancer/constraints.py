@@ -98,9 +98,10 @@ def constraint_masks(
     if np.any(performance.least_room < input_tokens):
         yield "context_window", performance.room >= input_tokens
     if live.is_restricted:
-        yield "health", live.healthy
+        yield "health", _with_members(registry, live.healthy)
         # Where the cost is unknown, any money left will do.
-        yield "budget", live.budget_remaining >= np.fmax(cost, LEAST_AMOUNT)
+        affordable = live.budget_remaining >= np.fmax(cost, LEAST_AMOUNT)
+        yield "budget", _with_members(registry, affordable)
     # A comparison with NaN is false: what is unknown does not pass.
     if demand.max_cost is not None:
         yield "max_cost", cost <= demand.max_cost
@@ -122,6 +123,16 @@ def _capable(registry: AgentRegistry, required: Sequence[str]) -> Booleans:
             return np.zeros(len(registry), dtype=bool)
         capable &= column
     return capable
+
+
+def _with_members(registry: AgentRegistry, passes: Booleans) -> Booleans:
+    """Return who passes, an ensemble only together with all of its members, shape as given."""
+    if not registry.ensembles:
+        return passes
+    together = passes.copy()
+    for ensemble, members in registry.ensembles.items():
+        together[..., ensemble] &= passes[..., members].all(axis=-1)
+    return together
 
 
 def _not_excluded(registry: AgentRegistry, excluded: Sequence[str]) -> Booleans:

@@ -7,6 +7,16 @@ them into server errors. The message is lower-case without a full stop, ``detail
 
 from __future__ import annotations
 
+MOST_CHARACTERS_SHOWN = 80
+
+
+def shown(value: object) -> str:
+    """Return an offending value as a message shows it: quoted, and cut where it is long."""
+    text = repr(value)
+    if len(text) <= MOST_CHARACTERS_SHOWN:
+        return text
+    return f"{text[:MOST_CHARACTERS_SHOWN]} [...]"
+
 
 class TinyDancerError(Exception):
     """Base of all errors that a user is meant to see.

@@ -67,7 +67,13 @@ def explain(
     estimate = router.estimate(request)
     masks = list(router.masks(estimate, request, constraints))
     kept = np.logical_and.reduce([passes for _, passes in masks])
-    positions: Positions = np.flatnonzero(kept)
+    positions = router.representatives(np.flatnonzero(kept))
+    if len(positions) < kept.sum():
+        # Another member of the pool stands for these.
+        stands = ~kept
+        stands[positions] = True
+        masks.append(("pool", stands))
+        kept &= stands
     scores, cost_scores, latency_scores = np.full((3, count), np.nan)
     ranking = positions
     if len(positions):

@@ -81,6 +81,14 @@ def explain_choice(standings: Sequence[Standing], optimize_for: str, candidates:
     )
 
 
+def explain_route_taken(route: str, similarity: float, agent_name: str) -> str:
+    """Return why a semantic route decided."""
+    return (
+        f'the request means the semantic route "{route}" (similarity {similarity:.3f}), '
+        f"which leads to {agent_name}."
+    )
+
+
 def _facts(standing: Standing) -> str:
     return (
         f"{dollars(standing.estimated_cost)}, {milliseconds(standing.estimated_latency_ms)}, "

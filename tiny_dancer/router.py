@@ -6,8 +6,8 @@ the registry and the settings it was made with, so the same inputs give the same
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any, NamedTuple
+from collections.abc import Callable, Collection, Iterator
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,12 +15,18 @@ from numpy.typing import NDArray
 from tiny_dancer.agents.capabilities import capability_match
 from tiny_dancer.agents.live_state import LiveState
 from tiny_dancer.agents.performance import AgentPerformance
+from tiny_dancer.agents.pool import pool_representatives
 from tiny_dancer.agents.registry import AgentRegistry
 from tiny_dancer.constraints import RoutingConstraints, constraint_masks
 from tiny_dancer.errors import NoSuitableAgentError
 from tiny_dancer.expected_quality import shaded_prior, similarities
 from tiny_dancer.policies import POLICIES, Candidates, Weights
-from tiny_dancer.reasoning import Standing, explain_choice, explain_removals
+from tiny_dancer.reasoning import (
+    Standing,
+    explain_choice,
+    explain_removals,
+    explain_route_taken,
+)
 from tiny_dancer.request import Request
 from tiny_dancer.settings import Settings
 
@@ -47,6 +53,29 @@ class Estimate(NamedTuple):
     match: Floats
     cost: Floats
     expected_quality: Floats
+
+
+class RouteTaken(Protocol):
+    """A semantic route that a request means."""
+
+    @property
+    def name(self) -> str:
+        """Its name."""
+        ...
+
+    @property
+    def target_agent(self) -> str:
+        """Name of the agent it leads to."""
+        ...
+
+    @property
+    def similarity(self) -> float:
+        """Of the request and the route, in [-1, 1]."""
+        ...
+
+
+# From the names of the agents that may be chosen to the route that the request means.
+SemanticMatch = Callable[[Collection[str]], "RouteTaken | None"]
 
 
 class RoutingDecision(NamedTuple):
@@ -114,6 +143,7 @@ class Router:
         constraints: RoutingConstraints,
         optimize_for: str = "balanced",
         weights: Weights | None = None,
+        semantic: SemanticMatch | None = None,
     ) -> RoutingDecision:
         """Return the best agent for the request.
 
@@ -122,15 +152,37 @@ class Router:
             constraints: checked demands.
             optimize_for: a key of POLICIES.
             weights: of a balanced decision; by default those of the settings.
+            semantic: finds the semantic route that the request means; where it leads to an agent
+                that passes the constraints, that agent is chosen whatever its score.
 
         Raises:
             NoSuitableAgentError: constraints removed every agent; DETAIL counts by which.
         """
         estimate = self.estimate(request)
-        candidates = self.candidates(estimate, request, constraints)
+        passing = self.passing(estimate, request, constraints)
+        candidates = self.representatives(passing)
         scores = self.score(estimate, candidates, constraints, optimize_for, weights)
         ranking = self.rank(estimate, candidates, scores, self.settings.alternatives + 1)
-        return self._decision(estimate, candidates, scores, ranking, optimize_for, request)
+        route = semantic({self.registry.names[p] for p in passing.tolist()}) if semantic else None
+        if route is None:
+            return self._decision(estimate, candidates, scores, ranking, optimize_for)
+        target = self._place_of(candidates, self.registry.position[route.target_agent])
+        others = ranking[ranking != target][: self.settings.alternatives]
+        ranking = np.concatenate(([target], others))
+        decision = self._decision(estimate, candidates, scores, ranking, optimize_for)
+        return decision._replace(
+            routed_by="semantic_route",
+            route_name=route.name,
+            reasoning=explain_route_taken(route.name, route.similarity, decision.agent_name),
+        )
+
+    def _place_of(self, candidates: Positions, position: int) -> int:
+        """Return where in the candidates an agent stands, or who stands for its pool."""
+        pools = self.registry.pool_ids
+        found = np.flatnonzero(candidates == position)
+        if not len(found):
+            found = np.flatnonzero(pools[candidates] == pools[position])
+        return int(found[0])
 
     def estimate(self, request: Request) -> Estimate:
         """Return what is expected of every agent for the request."""
@@ -162,6 +214,25 @@ class Router:
         return similarity, reference
 
     def candidates(
+        self, estimate: Estimate, request: Request, constraints: RoutingConstraints
+    ) -> Positions:
+        """Return the positions of the agents that pass every constraint, one of each pool.
+
+        Raises:
+            NoSuitableAgentError: there is none.
+        """
+        return self.representatives(self.passing(estimate, request, constraints))
+
+    def representatives(self, positions: Positions) -> Positions:
+        """Return the positions without the members of pools that another member stands for."""
+        registry = self.registry
+        if not registry.has_pools:
+            return positions
+        return pool_representatives(
+            positions, registry.pool_ids, self.live.in_flight, registry.weights
+        )
+
+    def passing(
         self, estimate: Estimate, request: Request, constraints: RoutingConstraints
     ) -> Positions:
         """Return the positions of the agents that pass every constraint.
@@ -258,7 +329,6 @@ class Router:
         scores: Floats,
         ranking: Positions,
         optimize_for: str,
-        request: Request,
     ) -> RoutingDecision:
         ranked = positions[ranking].tolist()
         standings = [

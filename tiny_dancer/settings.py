@@ -8,8 +8,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from tiny_dancer.errors import InvalidArgumentError, UnknownObjectError
+from tiny_dancer.errors import InvalidArgumentError, UnknownObjectError, shown
 from tiny_dancer.policies.candidates import Weights
+from tiny_dancer.semantic_routes import RouteMatching
 
 
 def _setting(default: Any, least: float, most: float, meaning: str) -> Any:
@@ -30,6 +31,12 @@ class Settings:
     prior_strength: float = _setting(
         20.0, 0.001, 1_000_000.0, "how many outcomes a registered quality or latency counts as"
     )
+    live_state_seconds: float = _setting(
+        1.0,
+        0.0,
+        3600.0,
+        "greatest age of what a backend knows of outcomes, health and spend",
+    )
     weight_cost: float = _setting(0.3, 0.0, 1.0, "weight of cost in a balanced decision")
     weight_latency: float = _setting(0.3, 0.0, 1.0, "weight of latency in a balanced decision")
     weight_quality: float = _setting(0.4, 0.0, 1.0, "weight of quality in a balanced decision")
@@ -44,10 +51,51 @@ class Settings:
         4, 1, 64, "text longer than the model's window is the mean of up to this many windows"
     )
     snapshot_megabytes: float = _setting(
-        32.0, 0.0, 4096.0, "most memory that a backend spends on a copy of the registry"
+        32.0,
+        0.0,
+        4096.0,
+        "most memory that a backend spends on a copy of the registry, and on one of the routes",
     )
     exact_search_limit: int = _setting(
         20_000, 0, 10_000_000, "above this many agents a capability search uses the HNSW index"
+    )
+    route_threshold: float = _setting(
+        0.25,
+        -1.0,
+        1.0,
+        "least similarity to a semantic route with one utterance; each e-fold more adds 0.06",
+    )
+    route_description_threshold: float = _setting(
+        0.1, -1.0, 1.0, "least similarity to a semantic route that has no utterances"
+    )
+    route_priority_margin: float = _setting(
+        0.02, 0.0, 2.0, "semantic routes whose similarities differ by no more go by priority"
+    )
+    route_index_limit: int = _setting(
+        2_000, 0, 10_000_000, "above this many vectors of routes a backend uses the hnswlib index"
+    )
+
+    # Those of leases and breakers are read in SQL, where a test finds the same defaults.
+    lease_max_seconds: float = _setting(
+        3600.0, 1.0, 604_800.0, "longest that a lease may last without being renewed, in seconds"
+    )
+    breaker_failures: int = _setting(
+        5,
+        0,
+        1000,
+        "failures within the window that open an agent's circuit breaker; 0 switches it off",
+    )
+    breaker_window_seconds: float = _setting(
+        60.0, 0.01, 86_400.0, "the window in which failures of an agent are counted, in seconds"
+    )
+    breaker_cooldown_seconds: float = _setting(
+        30.0, 0.01, 86_400.0, "how long a circuit breaker stays open at first, in seconds"
+    )
+    breaker_max_cooldown_seconds: float = _setting(
+        600.0, 0.01, 604_800.0, "longest that it stays open, after doubling, in seconds"
+    )
+    breaker_successes: int = _setting(
+        2, 1, 1000, "successes after which a half-open circuit breaker closes"
     )
 
     @property
@@ -65,6 +113,13 @@ class Settings:
             )
         return Weights(
             self.weight_cost / total, self.weight_latency / total, self.weight_quality / total
+        )
+
+    @property
+    def route_matching(self) -> RouteMatching:
+        """The defaults of semantic routes."""
+        return RouteMatching(
+            self.route_threshold, self.route_description_threshold, self.route_priority_margin
         )
 
     @classmethod
@@ -91,7 +146,7 @@ def read_setting(name: str, text: str) -> float | int:
     """
     if name not in FIELDS:
         raise UnknownObjectError(
-            f"unknown setting {name!r}", hint=f"The settings are: {', '.join(FIELDS)}."
+            f"unknown setting {shown(name)}", hint=f"The settings are: {', '.join(FIELDS)}."
         )
     field = FIELDS[name]
     is_whole = isinstance(field.default, int)
@@ -103,7 +158,7 @@ def read_setting(name: str, text: str) -> float | int:
     if not (least <= value <= most):
         kind = "a whole number" if is_whole else "a number"
         raise InvalidArgumentError(
-            f"setting {name} can not be {str(text)[:80]!r}",
+            f"setting {name} can not be {shown(text)}",
             hint=f"Give {kind} from {least:g} to {most:g}; the default is {field.default}.",
         )
     return value

@@ -192,7 +192,7 @@ def drop_role(role):
     with janitor("postgres").cursor() as cursor:
         cursor.execute(
             "SELECT d.datname FROM pg_shdepend s JOIN pg_database d ON d.oid = s.dbid"
-            " WHERE s.refobjid = %s::regrole GROUP BY 1",
+            " JOIN pg_roles r ON r.oid = s.refobjid WHERE r.rolname = %s GROUP BY 1",
             (role,),
         )
         holders = [row[0] for row in cursor.fetchall()]

@@ -96,6 +96,40 @@ def test_a_member_registered_again_makes_it_available_again(pair):
     assert explain(pair)["both"].kept
 
 
+@pytest.fixture
+def of_this_moment(pair):
+    call(pair, "tiny_dancer.set", name="live_state_seconds", value="0")
+    register(pair, "a", max_concurrent=1)
+    return pair
+
+
+def removed_by(session):
+    """What removes the ensemble, by explanation, and whether a batch chooses it."""
+    others = ["a", "b"]
+    batch = call(session, "ruvector_batch_route", requests=["hello"], excluded_agents=others)
+    removed = explain(session)["both"].removed_by
+    assert (batch[0].agent_name is None) == bool(removed)
+    return removed
+
+
+def test_an_ensemble_waits_for_a_member_that_has_no_free_slot(of_this_moment):
+    assert removed_by(of_this_moment) == []
+    [lease] = call(of_this_moment, "ruvector_acquire", pool_or_agent="a")
+    assert removed_by(of_this_moment) == ["health"]
+    call(of_this_moment, "ruvector_release", lease=lease.lease)
+    assert removed_by(of_this_moment) == []
+
+
+def test_an_ensemble_needs_members_that_are_within_their_budgets(of_this_moment):
+    """Each member pays its own part, so what the ensemble costs as a whole is not asked of it."""
+    cost = explain(of_this_moment)["a"].estimated_cost
+    call(of_this_moment, "ruvector_set_budget", limit_amount=cost, period="day", agent="a")
+    assert removed_by(of_this_moment) == []
+    call(of_this_moment, "ruvector_set_budget", limit_amount=cost / 2, period="day", agent="a")
+    assert removed_by(of_this_moment) == ["budget"]
+    of_this_moment.execute("DELETE FROM tiny_dancer.budgets")
+
+
 def test_an_ensemble_can_be_chosen(pair):
     assert route(pair, excluded_agents=["a", "b"]).agent_name == "both"
 

@@ -191,3 +191,25 @@ def test_row_security_off_refuses_instead_of_answering(four, reader):
     reader.execute("SET row_security = off")
     with refused("42501", "row-level security"):
         route(reader)
+
+
+@pytest.mark.parametrize(("table", "using"), [("usage", "cost = 0.1"), ("leases", "false")])
+def test_a_policy_on_live_state_is_judged_in_every_call(four, reader, table, using):
+    """What was read a moment ago, for another tenant or before the policy, is not shown."""
+    call(four, "tiny_dancer.set", name="live_state_seconds", value="60")
+    four.execute("UPDATE tiny_dancer.agents SET max_concurrent = 1")
+    call(four, "ruvector_acquire", pool_or_agent="gpt-4")
+    for cost in [0.1] * 4 + [0.2] * 5:
+        call(four, "ruvector_record_usage", agent="llama-2", actual_cost=cost, success=True)
+
+    def shown():
+        rows = explain(reader)
+        basis = route(reader, optimize_for="cost").confidence_basis
+        return {basis, "busy" if rows["gpt-4"].removed_by else "free"}
+
+    assert shown() == {"prior and 9 outcomes", "busy"}
+    enable_policy(four, f"{using} AND current_setting('app.tenant', true) = 'red'", table)
+    for tenant, basis in (("red", "prior and 4 outcomes"), ("blue", "prior")):
+        reader.execute("SELECT set_config('app.tenant', %s, false)", [tenant])
+        hidden = {"usage": {basis, "busy"}, "leases": {"prior and 9 outcomes", "free"}}
+        assert shown() == hidden[table]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -11,11 +12,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tiny_dancer.errors import InvalidArgumentError
+from tiny_dancer.errors import InvalidArgumentError, shown
 
 MAX_NAME_LENGTH = 200
 MAX_CAPABILITIES = 200
 MAX_TAGS = 100
+# Beyond these no price, latency or window is real, and sums and products stay finite below them.
+MAX_AMOUNT = 1e12
+MAX_METADATA_CHARACTERS = 100_000
 
 
 class AgentType(enum.StrEnum):
@@ -39,7 +43,7 @@ class AgentType(enum.StrEnum):
         except ValueError:
             valid = ", ".join(member.value for member in cls)
             raise InvalidArgumentError(
-                f"unknown agent type {text!r}", hint=f"Use one of: {valid}."
+                f"unknown agent type {shown(text)}", hint=f"Use one of: {valid}."
             ) from None
 
 
@@ -85,7 +89,7 @@ class Agent:
         avg_latency_ms: registered average latency in milliseconds, None if unknown.
         quality_score: registered prior of its quality in [0, 1], None if unknown.
         metadata: free, but ``context_window`` (tokens) and ``members`` (of an ensemble) have a
-            meaning here.
+            meaning here; from a database only those two are read.
         active: whether it may be chosen.
         pool: agents of one pool stand for the same thing.
         weight: its share among the members of its pool.
@@ -121,19 +125,19 @@ def check_name(name: str | None, *, what: str) -> str:
         raise InvalidArgumentError(
             f"{what} must not be empty", hint="Give a name with at least one visible character."
         )
-    if name != name.strip():
-        raise InvalidArgumentError(
-            f"{what} {name!r} begins or ends with white space", hint="Remove the white space."
-        )
     if len(name) > MAX_NAME_LENGTH:
         raise InvalidArgumentError(
             f"{what} has {len(name)} characters",
             detail=f"At most {MAX_NAME_LENGTH} are allowed.",
             hint="Choose a shorter name.",
         )
+    if name != name.strip():
+        raise InvalidArgumentError(
+            f"{what} {shown(name)} begins or ends with white space", hint="Remove the white space."
+        )
     if not name.isprintable():
         raise InvalidArgumentError(
-            f"{what} {name!r} has control characters", hint="Use printable characters only."
+            f"{what} {shown(name)} has control characters", hint="Use printable characters only."
         )
     return name
 
@@ -147,6 +151,20 @@ def check_amount(value: float | None, *, what: str) -> float | None:
     if value is not None and not (0.0 <= value < math.inf):
         raise InvalidArgumentError(
             f"{what} is {value!r}", hint="Give a finite number of at least 0, or NULL if unknown."
+        )
+    return value
+
+
+def check_registered_amount(value: float | None, *, what: str) -> float | None:
+    """Return a registered price or latency if it is None or a number from 0 to MAX_AMOUNT.
+
+    Raises:
+        InvalidArgumentError: it is negative, NaN or beyond any real price or latency.
+    """
+    if value is not None and not (0.0 <= value <= MAX_AMOUNT):
+        raise InvalidArgumentError(
+            f"{what} is {value!r}",
+            hint=f"Give a number from 0 to {MAX_AMOUNT:.0e}, or NULL if unknown.",
         )
     return value
 
@@ -191,6 +209,27 @@ def check_labels(
     return tuple(by_key.values())
 
 
+def parse_metadata(text: str) -> Any:
+    """Return what a JSON text says.
+
+    Raises:
+        InvalidArgumentError: it is too long, nests too deeply, or has a number of thousands of
+            digits.
+    """
+    if len(text) > MAX_METADATA_CHARACTERS:
+        raise InvalidArgumentError(
+            f"metadata has {len(text)} characters",
+            hint=f"Give at most {MAX_METADATA_CHARACTERS} characters of JSON.",
+        )
+    try:
+        return json.loads(text)
+    except RecursionError:
+        cause = "nests too deeply"
+    except ValueError:
+        cause = "has a number of too many digits"
+    raise InvalidArgumentError(f"metadata {cause}", hint="Give a plainer JSON object.")
+
+
 def check_metadata(metadata: Any, *, is_ensemble: bool = False) -> dict[str, Any]:
     """Return the metadata if the keys that have a meaning here have values that can mean it.
 
@@ -213,10 +252,10 @@ def _check_context_window(tokens: Any) -> None:
     if tokens is None:
         return
     is_number = isinstance(tokens, (int, float)) and not isinstance(tokens, bool)
-    if not is_number or not (0 < tokens < math.inf):
+    if not is_number or not (0 < tokens <= MAX_AMOUNT):
         raise InvalidArgumentError(
-            f"metadata.context_window is {str(tokens)[:80]!r}",
-            hint="Give the number of tokens that the agent can read, a positive number.",
+            f"metadata.context_window is {shown(tokens)}",
+            hint=f"Give the tokens that the agent can read, above 0 and at most {MAX_AMOUNT:.0e}.",
         )
 
 
@@ -225,7 +264,7 @@ def _check_members(members: Any) -> None:
     if not is_list_of_names or not members:
         raise InvalidArgumentError(
             "an ensemble needs its members",
-            detail=f"metadata.members is {str(members)[:80]!r}.",
+            detail=f"metadata.members is {shown(members)}.",
             hint='List the names of its agents in metadata, for example {"members": ["a", "b"]}.',
         )
     if len(set(members)) != len(members):

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from tiny_dancer.agents.agent import Agent, AgentType, CostModel
 from tiny_dancer.agents.capabilities import capability_columns, resolve_aliases
+from tiny_dancer.agents.pool import NO_POOL, number_pools
 
 Floats = NDArray[np.float64]
 Booleans = NDArray[np.bool_]
@@ -56,6 +57,9 @@ class AgentRegistry:
         reference_positions: the active agents that have an embedding.
         reference_weights: 1/m for each of these m agents, 0 for the others.
         capabilities: from capability key to who has it.
+        pool_ids: numbers of the pools, NO_POOL where there is none.
+        weights: shares of the agents in their pools.
+        has_pools: whether any agent is in a pool.
     """
 
     def __init__(
@@ -76,6 +80,9 @@ class AgentRegistry:
         self.context_window: Floats = _floats(
             [_context_window(a.metadata) for a in self.agents], missing=math.inf
         )
+        self.pool_ids: NDArray[np.intp] = number_pools(self.agents)
+        self.weights: Floats = _floats([a.weight for a in self.agents])
+        self.has_pools: bool = bool((self.pool_ids != NO_POOL).any())
         self._price(self.agents)
         self.available: Booleans = self.active.copy()
         self._resolve_ensembles()

@@ -187,10 +187,10 @@ def _saving(comparison: Comparison) -> str:
     if routed.cost is None or not best.cost:
         return "Some prices are unknown, so the costs can not be compared."
     change = routed.cost / best.cost - 1.0
+    compared = "less" if change < 0.0 else "more"
     return (
-        f"Routing costs {abs(change):.0%} {'less' if change < 0 else 'more'} than always "
-        f"{best.name}, at a mean expected quality of {routed.quality:.2f} against "
-        f"{best.quality:.2f}."
+        f"Routing is estimated to cost {abs(change):.0%} {compared} than always {best.name}, "
+        f"at a mean expected quality of {routed.quality:.2f} against {best.quality:.2f}."
     )
 
 

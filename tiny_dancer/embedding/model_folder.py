@@ -24,7 +24,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal
 
-from tiny_dancer.errors import InvalidArgumentError, MissingFileError, UnknownObjectError
+from tiny_dancer.errors import InvalidArgumentError, MissingFileError, UnknownObjectError, shown
 
 FORMAT_VERSION = 1
 MANIFEST_FILE = "model.json"
@@ -136,7 +136,7 @@ def validate_model_name(name: str) -> str:
     """
     if _NAME.fullmatch(name) is None:
         raise InvalidArgumentError(
-            f'model name "{name}" is not valid',
+            f"model name {shown(name)} is not valid",
             hint="Use a letter or digit, then letters, digits, dots, underscores and hyphens.",
         )
     return name

@@ -2,29 +2,28 @@
 
 from __future__ import annotations
 
-import json
-import math
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from tiny_dancer.agents.agent import (
+    MAX_AMOUNT,
     MAX_CAPABILITIES,
     MAX_TAGS,
     AgentType,
-    check_amount,
     check_fraction,
     check_labels,
     check_metadata,
     check_name,
+    check_registered_amount,
+    parse_metadata,
 )
 from tiny_dancer.agents.capabilities import capability_text
 from tiny_dancer.agents.search import CapableAgent, nearest_agents
-from tiny_dancer.errors import InvalidArgumentError, UnknownObjectError
+from tiny_dancer.errors import InvalidArgumentError, UnknownObjectError, shown
 from tiny_dancer.pg import nearest, store
 from tiny_dancer.request import check_text, unit_vector
-from tiny_dancer.router import Router
 
 if TYPE_CHECKING:
     from tiny_dancer.pg.backend import Backend, Row
@@ -96,13 +95,13 @@ def register_agent(
         check_name(name, what="agent name"),
         kind.value,
         list(labels),
-        check_amount(cost_per_1k_tokens, what="cost_per_1k_tokens"),
-        check_amount(cost_per_call, what="cost_per_call"),
-        check_amount(avg_latency_ms, what="avg_latency_ms"),
+        check_registered_amount(cost_per_1k_tokens, what="cost_per_1k_tokens"),
+        check_registered_amount(cost_per_call, what="cost_per_call"),
+        check_registered_amount(avg_latency_ms, what="avg_latency_ms"),
         check_fraction(quality_score, what="quality_score"),
-        _checked_metadata(metadata),
-        check_amount(cost_per_second, what="cost_per_second"),
-        check_amount(cost_per_1k_output_tokens, what="cost_per_1k_output_tokens"),
+        _checked_metadata(metadata, is_ensemble=kind is AgentType.ENSEMBLE),
+        check_registered_amount(cost_per_second, what="cost_per_second"),
+        check_registered_amount(cost_per_1k_output_tokens, what="cost_per_1k_output_tokens"),
         None if pool is None else check_name(pool, what="pool"),
         _check_weight(weight),
         _check_max_concurrent(max_concurrent),
@@ -123,16 +122,17 @@ def register_agent(
     return True
 
 
-def _checked_metadata(metadata: str | None) -> str | None:
+def _checked_metadata(metadata: str | None, *, is_ensemble: bool) -> str | None:
     if metadata is not None:
-        check_metadata(json.loads(metadata))
+        check_metadata(parse_metadata(metadata), is_ensemble=is_ensemble)
     return metadata
 
 
 def _check_weight(weight: float | None) -> float | None:
-    if weight is not None and not (0.0 < weight < math.inf):
+    if weight is not None and not (0.0 < weight <= MAX_AMOUNT):
         raise InvalidArgumentError(
-            f"weight is {weight!r}", hint="Give a finite number above 0; 1 is the default."
+            f"weight is {weight!r}",
+            hint=f"Give a number above 0 and at most {MAX_AMOUNT:.0e}; 1 is the default.",
         )
     return weight
 
@@ -149,19 +149,19 @@ def _check_ensemble(backend: Backend, kind: AgentType, name: str, written: Row) 
     """Refuse an ensemble without members, with unknown ones, or of ensembles."""
     if kind is not AgentType.ENSEMBLE:
         return
-    members = check_metadata(json.loads(written["metadata"]), is_ensemble=True)["members"]
+    members = check_metadata(parse_metadata(written["metadata"]), is_ensemble=True)["members"]
     found = {
         row["name"]: row["agent_type"] for row in backend.rows(MEMBER_TYPES, ("text[]",), members)
     }
     for member in members:
         if member not in found:
             raise UnknownObjectError(
-                f"ensemble {name!r} names an unknown member {member!r}",
+                f"ensemble {name!r} names an unknown member {shown(member)}",
                 hint="Register the members first.",
             )
         if found[member] == AgentType.ENSEMBLE:
             raise InvalidArgumentError(
-                f"ensemble {name!r} names another ensemble, {member!r}, as a member",
+                f"ensemble {name!r} names another ensemble, {shown(member)}, as a member",
                 hint="List the agents themselves.",
             )
 
@@ -195,10 +195,10 @@ def find_agents_by_capability(backend: Backend, capability: str | None, k: int |
     settings = snapshot.configuration.settings
     text = check_text(capability, what="capability", most=settings.max_request_characters)
     vector = backend.provider(snapshot.configuration).embed(text)
-    router = snapshot.router
-    if router is None or len(router.registry) > settings.exact_search_limit:
+    registry = snapshot.registry
+    if registry is None or len(registry) > settings.exact_search_limit:
         registry = nearest.registry_near(backend, snapshot.configuration, vector, k)
-        router = Router(registry, settings)
+    router = backend.live.router(snapshot, registry, ())
     return [_columns(agent) for agent in nearest_agents(router, vector, k)]
 
 

@@ -17,7 +17,10 @@ from tiny_dancer.embedding.provider import EmbeddingProvider, open_provider
 from tiny_dancer.embedding.windows import DEFAULT_MAX_WINDOWS
 from tiny_dancer.errors import MissingFileError
 from tiny_dancer.pg.boundary import server_error_class
+from tiny_dancer.pg.classifier_cache import ClassifierCache
+from tiny_dancer.pg.live_state import LiveRouters
 from tiny_dancer.pg.model import ActiveModel
+from tiny_dancer.pg.route_snapshot import RouteCache
 from tiny_dancer.pg.snapshot import Configuration, SnapshotCache
 
 Row = dict[str, Any]
@@ -38,6 +41,9 @@ class Backend:
         self.server_error = server_error_class(plpy)
         self.library: Path = Path(__file__).parents[2]
         self.snapshots = SnapshotCache(self)
+        self.live = LiveRouters(self)
+        self.classifiers = ClassifierCache(self)
+        self.routes = RouteCache(self)
         self._plans: dict[str, Any] = {}
         self._text_vectors: tuple[ActiveModel | None, dict[str, NDArray[np.float32]]] = (None, {})
         self._provider: tuple[tuple[ActiveModel, int], EmbeddingProvider] | None = None
@@ -124,6 +130,7 @@ class Backend:
             raise MissingFileError(
                 f'model "{model.name}" on this host is not the one that this database uses',
                 detail=f"Its checksum is {folder.manifest.checksum}, not {model.checksum}.",
-                hint=f"Run on this host: tiny-dancer model import {model.name}",
+                hint=f"Bring the same build to this host, or embed everything with this one: "
+                f"SELECT tiny_dancer.use_model('{model.name}');",
             )
         return open_provider(folder, max_windows=max_windows)

@@ -77,13 +77,14 @@ def batch_route(
     ).checked()
     batch = _check_batch(texts, embeddings)
     snapshot = backend.snapshots.current()
-    if snapshot.router is None:
+    if snapshot.registry is None:
         raise InvalidArgumentError(
             "the registry is too large to route a batch over",
             detail="A backend keeps no copy of it, so every request would search the index.",
             hint="Raise the setting snapshot_megabytes, or route the requests one by one.",
         )
-    router, errors = snapshot.router, dict[int, str]()
+    router = backend.live.router(snapshot, snapshot.registry, ())
+    errors: dict[int, str] = {}
     valid = _valid_requests(backend, snapshot.configuration, batch, embeddings, errors)
     if joint:
         decision = _route_jointly(backend, router, valid.requests, constraints)

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from types import SimpleNamespace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tiny_dancer.embedding.native_libraries import quiet_native_load
 
+if TYPE_CHECKING:
+    from tiny_dancer.pg.extension import Extension
 
-def start(plpy: Any, version: str) -> SimpleNamespace:
+
+def start(plpy: Any, version: str) -> Extension:
     """Import the library and return its entry points; see ``extension.start``."""
     with quiet_native_load():
         from tiny_dancer.pg import extension

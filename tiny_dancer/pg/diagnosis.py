@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 import tiny_dancer
 from tiny_dancer.embedding.model_folder import find_model
 from tiny_dancer.errors import TinyDancerError
-from tiny_dancer.pg import nearest, store
+from tiny_dancer.index import hnsw
+from tiny_dancer.pg import nearest, nearest_routes, route_index, route_store, store
 
 if TYPE_CHECKING:
     from tiny_dancer.pg.backend import Backend
@@ -113,6 +114,37 @@ def _registry(backend: Backend) -> Iterator[Finding]:
         )
 
 
+def _routes(backend: Backend) -> Iterator[Finding]:
+    configuration = backend.snapshots.configuration()
+    model = configuration.model
+    if model is None:
+        return
+    routes, vectors = route_store.count_routes(backend, model)
+    yield Finding("semantic routes", True, f"{routes} routes with {vectors} vectors")
+    rebuild = "Run SELECT tiny_dancer.rebuild_indexes(); as the owner of the extension."
+    if not route_index.fits(configuration, routes, vectors, with_graph=False):
+        row: Any = backend.row(INDEX, ("text",), nearest_routes.index_name(model))
+        if not row["exists"]:
+            finding = "more than backends keep, and no HNSW index on their vectors"
+            yield Finding("route index", False, finding, rebuild)
+    elif vectors > configuration.settings.route_index_limit:
+        yield _hnswlib(route_store.has_graph(backend, model), rebuild)
+
+
+def _hnswlib(has_graph: bool, rebuild: str) -> Finding:
+    if not hnsw.is_installed():
+        return Finding(
+            "route index",
+            False,
+            "hnswlib is not installed for the server's Python: the exact scan takes over",
+            "Install hnswlib beside the library on this host for faster matches.",
+        )
+    if not has_graph:
+        finding = "no hnswlib index was built: the exact scan takes over"
+        return Finding("route index", False, finding, rebuild)
+    return Finding("route index", True, "hnswlib")
+
+
 def _memory(backend: Backend) -> Iterator[Finding]:
     used = private_megabytes()
     if used is not None:
@@ -136,5 +168,6 @@ EXAMINATIONS: tuple[Callable[..., Iterator[Finding]], ...] = (
     _vector,
     _model,
     _registry,
+    _routes,
     _memory,
 )

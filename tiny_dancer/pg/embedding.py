@@ -1,47 +1,19 @@
-"""Entry points of embedding, and the switch from one model to another."""
+"""Entry points of embedding."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from tiny_dancer.agents.capabilities import capability_text
-from tiny_dancer.embedding.model_folder import find_model, list_model_names, validate_model_name
-from tiny_dancer.errors import InvalidArgumentError, NotReadyError, UnknownObjectError
+from tiny_dancer.errors import InvalidArgumentError
 from tiny_dancer.pg import store
-from tiny_dancer.pg.model import ActiveModel
 from tiny_dancer.request import check_text
 
 if TYPE_CHECKING:
     from tiny_dancer.pg.backend import Backend
 
 MAX_BATCH = 100_000
-PROVIDERS = ("onnx", "external", "hashing")
-DEFAULT_HASHING_DIMENSION = 384
 # How often a long loop tells how far it is and lets a cancel through.
 NOTICE_EVERY = 500
-
-MODEL = "SELECT id, name, provider, dimension, checksum FROM tiny_dancer.models WHERE name = $1"
-ADD_MODEL = """
-INSERT INTO tiny_dancer.models (name, provider, dimension, checksum) VALUES ($1, $2, $3, $4)
-RETURNING id, name, provider, dimension, checksum
-"""
-DEACTIVATE = "UPDATE tiny_dancer.models SET active = false WHERE active"
-ACTIVATE = "UPDATE tiny_dancer.models SET active = true WHERE id = $1"
-IRREPLACEABLE = """
-SELECT a.name FROM tiny_dancer.agents a
-JOIN tiny_dancer.agent_embeddings e ON e.agent_id = a.id AND e.model_id <> $1 AND e.given
-WHERE a.removed_at IS NULL AND NOT EXISTS (
-    SELECT FROM tiny_dancer.agent_embeddings n WHERE n.agent_id = a.id AND n.model_id = $1)
-ORDER BY a.name
-"""
-TO_EMBED = """
-SELECT a.id, a.capabilities FROM tiny_dancer.agents a
-WHERE a.removed_at IS NULL AND cardinality(a.capabilities) > 0 AND NOT EXISTS (
-    SELECT FROM tiny_dancer.agent_embeddings n
-    WHERE n.agent_id = a.id AND n.model_id = $1 AND n.given)
-ORDER BY a.id
-"""
-FORGET_OTHERS = "DELETE FROM tiny_dancer.agent_embeddings WHERE model_id <> $1"
 
 
 def embed(backend: Backend, content: str | None) -> str:
@@ -75,99 +47,3 @@ def _embed_each(backend: Backend, texts: list[str]) -> list[tuple[int, str]]:
         elif ordinal % 32 == 0:
             backend.allow_cancel()
     return vectors
-
-
-def use_model(
-    backend: Backend,
-    name: str | None,
-    provider: str | None,
-    dimension: int | None,
-    discard: bool | None,
-) -> str:
-    """Make a model the active one and embed the agents with it. All of it, or nothing."""
-    model = _known_model(backend, name, provider, dimension) or _add_model(
-        backend, validate_model_name(name or ""), provider, dimension
-    )
-    lost = [row["name"] for row in backend.rows(IRREPLACEABLE, ("bigint",), model.id)]
-    if lost and not discard:
-        raise NotReadyError(
-            f"{len(lost)} agents have vectors that {model.name!r} can not make again",
-            detail=f"Their vectors were given by the caller: {_some(lost)}.",
-            hint="Register them with vectors of the new model afterwards and pass discard := true.",
-        )
-    backend.rows(DEACTIVATE)
-    backend.rows(ACTIVATE, ("bigint",), model.id)
-    embedded = _embed_agents(backend, model)
-    backend.rows(FORGET_OTHERS, ("bigint",), model.id)
-    return f"{model.description}, {embedded} agents embedded"
-
-
-def _known_model(
-    backend: Backend, name: str | None, provider: str | None, dimension: int | None
-) -> ActiveModel | None:
-    row = backend.row(MODEL, ("text",), validate_model_name(name or ""))
-    if row is None:
-        return None
-    model = ActiveModel(**row)
-    for what, wanted, present in (
-        ("provider", provider, model.provider),
-        ("dimension", dimension, model.dimension),
-    ):
-        if wanted is not None and wanted != present:
-            raise InvalidArgumentError(
-                f"model {name!r} has {what} {present}, not {wanted}",
-                hint="Leave it out, or choose another name for another model.",
-            )
-    if model.provider == "onnx":
-        # Opened once before anything refers to it: what is missing is said here.
-        backend.open(model)
-    return model
-
-
-def _add_model(
-    backend: Backend, name: str, provider: str | None, dimension: int | None
-) -> ActiveModel:
-    chosen = provider or "onnx"
-    if chosen not in PROVIDERS:
-        raise InvalidArgumentError(
-            f"unknown provider {provider!r}", hint=f"Use one of: {', '.join(PROVIDERS)}."
-        )
-    checksum = None
-    if chosen == "onnx":
-        installed = list_model_names(backend.models_dir)
-        if name not in installed:
-            raise UnknownObjectError(
-                f"model {name!r} is not installed on this host",
-                detail=f"Installed are: {', '.join(installed) or 'none'}.",
-                hint=f"Run on this host: tiny-dancer model import {name}",
-            )
-        manifest = find_model(backend.models_dir, name).manifest
-        dimension, checksum = manifest.dimension, manifest.checksum
-    elif chosen == "hashing":
-        dimension = dimension or DEFAULT_HASHING_DIMENSION
-    if dimension is None or not 1 <= dimension <= 16_000:
-        raise InvalidArgumentError(
-            f"dimension of model {name!r} is {dimension}",
-            hint="Give the length of its vectors, from 1 to 16000.",
-        )
-    types = ("text", "text", "integer", "text")
-    row: Any = backend.row(ADD_MODEL, types, name, chosen, dimension, checksum)
-    return ActiveModel(**row)
-
-
-def _embed_agents(backend: Backend, model: ActiveModel) -> int:
-    if model.provider == "external":
-        return 0
-    provider = backend.provider(backend.snapshots.configuration())
-    rows = backend.rows(TO_EMBED, ("bigint",), model.id)
-    for count, row in enumerate(rows, start=1):
-        vector = provider.embed(capability_text(row["capabilities"]))
-        store.put_agent_vector(backend, row["id"], model, vector, given=False)
-        if count % NOTICE_EVERY == 0:
-            backend.report_progress(f"embedded {count} of {len(rows)} agents")
-    return len(rows)
-
-
-def _some(names: list[str], most: int = 10) -> str:
-    shown = ", ".join(names[:most])
-    return shown if len(names) <= most else f"{shown} and {len(names) - most} more"

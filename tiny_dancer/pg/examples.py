@@ -7,7 +7,7 @@ wrapping it in a FROM clause leaves no room for a second statement.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from tiny_dancer.errors import InvalidArgumentError
@@ -21,8 +21,8 @@ MAX_EXAMPLES = 1_000_000
 
 def read_examples(
     backend: Backend, query: str | None, columns: Sequence[str]
-) -> Iterator[tuple[Any, ...]]:
-    """Yield the rows of a query.
+) -> list[tuple[Any, ...]]:
+    """Return the rows of a query.
 
     Args:
         backend: of this process.
@@ -43,14 +43,13 @@ def read_examples(
     wrapped = (
         f"SELECT {wanted} FROM (\n{query.strip().rstrip(';')}\n) AS example ({', '.join(names)})"
     )
-    read = 0
+    examples: list[tuple[Any, ...]] = []
     cursor = backend.plpy.cursor(wrapped)
     while rows := cursor.fetch(ROWS_AT_ONCE):
-        read += len(rows)
-        if read > MAX_EXAMPLES:
+        examples += [tuple(row[name] for name in names) for row in rows]
+        if len(examples) > MAX_EXAMPLES:
             raise InvalidArgumentError(
                 f"the query returns more than {MAX_EXAMPLES} rows",
                 hint="Train on a sample of them.",
             )
-        for row in rows:
-            yield tuple(row[name] for name in names)
+    return examples

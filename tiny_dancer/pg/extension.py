@@ -2,34 +2,61 @@
 
 from __future__ import annotations
 
-from types import SimpleNamespace
+import importlib
+from collections.abc import Callable
 from typing import Any
 
 import tiny_dancer
 from tiny_dancer.errors import NotReadyError
-from tiny_dancer.pg import agents, batch, embedding, multi_agent, operations, routing
 from tiny_dancer.pg.backend import Backend
 from tiny_dancer.pg.boundary import as_server_error, entry_point, server_error_class
 
-ENTRY_POINTS = (
-    agents.register_agent,
-    agents.find_agents_by_capability,
-    embedding.embed,
-    embedding.embed_batch,
-    embedding.use_model,
-    routing.route,
-    routing.explain_route,
-    multi_agent.route_multi,
-    batch.batch_route,
-    operations.setup,
-    operations.doctor,
-    operations.warmup,
-    operations.set_setting,
-    operations.list_settings,
-)
+# The module of each entry point. A module is imported when a function of it is first called:
+# whoever only routes does not wait for what trains.
+ENTRY_POINTS = {
+    "register_agent": "agents",
+    "find_agents_by_capability": "agents",
+    "embed": "embedding",
+    "embed_batch": "embedding",
+    "use_model": "model_switch",
+    "route": "routing",
+    "explain_route": "routing",
+    "route_multi": "multi_agent",
+    "batch_route": "batch",
+    "create_route": "routes",
+    "semantic_route": "routes",
+    "build_route_index": "route_index",
+    "classify_request": "classification",
+    "classify_capabilities": "classification",
+    "labelled_texts": "classification",
+    "train_classifier": "classification",
+    "record_request_vector": "cost",
+    "optimize_budget": "cost",
+    "setup": "operations",
+    "doctor": "operations",
+    "warmup": "operations",
+    "set_setting": "operations",
+    "list_settings": "operations",
+}
 
 
-def start(plpy: Any, version: str) -> SimpleNamespace:
+class Extension:
+    """The entry points as attributes, bound to a backend on their first use."""
+
+    def __init__(self, backend: Backend) -> None:
+        self._backend = backend
+
+    def __getattr__(self, name: str) -> Callable[..., Any]:
+        """Import an entry point and keep it; Python asks here only for what is not kept yet."""
+        if name not in ENTRY_POINTS:
+            raise AttributeError(name)
+        module = importlib.import_module(f"tiny_dancer.pg.{ENTRY_POINTS[name]}")
+        bound = entry_point(getattr(module, name), self._backend)
+        setattr(self, name, bound)
+        return bound
+
+
+def start(plpy: Any, version: str) -> Extension:
     """Return the entry points for one backend.
 
     Args:
@@ -49,7 +76,4 @@ def start(plpy: Any, version: str) -> SimpleNamespace:
             ),
             server_error_class(plpy),
         )
-    backend = Backend(plpy)
-    return SimpleNamespace(
-        **{function.__name__: entry_point(function, backend) for function in ENTRY_POINTS}
-    )
+    return Extension(Backend(plpy))

@@ -79,11 +79,33 @@ def nearest(
     """Return the k active agents nearest to a vector, through the index where there is one."""
     extension = vector_extension(backend)
     query = nearest_query(model, extension.schema)
-    before = _widen(backend, k, iterative=extension.version >= ITERATIVE_SCAN_SINCE)
+    rows = search(backend, extension, query, vector, k)
+    return [store.agent_from_row(row) for row in rows]
+
+
+def search(
+    backend: Backend,
+    extension: VectorExtension,
+    query: str,
+    vector: NDArray[np.float32],
+    k: int,
+    breadth: int | None = None,
+) -> Any:
+    """Return the rows of a query for the k nearest to $1, at most $2.
+
+    Args:
+        backend: of this process.
+        extension: where pgvector lives.
+        query: takes the vector as text and k.
+        vector: of what is searched for.
+        k: how many.
+        breadth: for how many the scan is to be wide enough; k unless given.
+    """
+    before = _widen(backend, breadth or k, iterative=extension.version >= ITERATIVE_SCAN_SINCE)
     rows = backend.rows(query, ("text", "bigint"), store.vector_text(vector), k)
     for setting, value in before.items():
         backend.rows(SET_LOCALLY, ("text", "text"), setting, value)
-    return [store.agent_from_row(row) for row in rows]
+    return rows
 
 
 def vector_extension(backend: Backend) -> VectorExtension:

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 from tiny_dancer.errors import MissingFileError
 from tiny_dancer.pg import store
+from tiny_dancer.pg.classification import train_starting_classifiers
 from tiny_dancer.pg.diagnosis import diagnose
-from tiny_dancer.pg.embedding import use_model
+from tiny_dancer.pg.model_switch import use_model
 from tiny_dancer.settings import FIELDS, Settings, read_setting
 
 if TYPE_CHECKING:
@@ -22,12 +23,15 @@ PUT_SETTING = """
 INSERT INTO tiny_dancer.settings (name, value) VALUES ($1, $2)
 ON CONFLICT (name) DO UPDATE SET value = excluded.value
 """
-RESET_SETTING = "DELETE FROM tiny_dancer.settings WHERE name = $1"
+RESET_SETTING = "DELETE FROM tiny_dancer.settings WHERE name = $1 RETURNING name"
 
 
 def setup(backend: Backend, model: str | None) -> list[tuple[str, str]]:
     """Make the database ready to route. Repeating it changes nothing that is in order."""
-    return [("embedding model", _activate_model(backend, model))]
+    return [
+        ("embedding model", _activate_model(backend, model)),
+        ("classifiers", train_starting_classifiers(backend)),
+    ]
 
 
 def _activate_model(backend: Backend, wanted: str | None) -> str:
@@ -60,24 +64,35 @@ def _warm(backend: Backend) -> Iterator[tuple[str, float]]:
     snapshot = backend.snapshots.current()
     yield "registry", (time.perf_counter() - began) * 1000.0
     began = time.perf_counter()
+    backend.routes.current()
+    yield "semantic routes", (time.perf_counter() - began) * 1000.0
+    began = time.perf_counter()
     provider = backend.provider(snapshot.configuration)
     if snapshot.configuration.required_model.provider != "external":
         provider.embed("warm-up")
     yield "embedding model", (time.perf_counter() - began) * 1000.0
 
 
-def set_setting(backend: Backend, name: str | None, value: str | None) -> str:
+def set_setting(backend: Backend, name: str | None, value: str | None) -> str | None:
     """Change a setting, or return it to its default; return its value."""
     if value is None:
-        default = FIELDS[name].default if name in FIELDS else read_setting(str(name), "")
-        backend.rows(RESET_SETTING, ("text",), name)
-        return str(default)
+        return _reset_setting(backend, name)
     checked = str(read_setting(str(name), value))
     # Weights of 0 all round are refused here and not by the next decision.
     overrides = {**store.setting_overrides(backend), str(name): checked}
     _ = Settings.with_overrides(overrides).weights
     backend.rows(PUT_SETTING, ("text", "text"), name, checked)
     return checked
+
+
+def _reset_setting(backend: Backend, name: str | None) -> str | None:
+    """Delete the row of a setting, also of one that only another version knows."""
+    deleted = backend.row(RESET_SETTING, ("text",), name)
+    if name in FIELDS:
+        return str(FIELDS[name].default)
+    if deleted is None:
+        read_setting(str(name), "")
+    return None
 
 
 def list_settings(backend: Backend) -> list[tuple[Any, ...]]:

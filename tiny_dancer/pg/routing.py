@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -11,10 +13,13 @@ from tiny_dancer.errors import InvalidArgumentError
 from tiny_dancer.explanation import explain
 from tiny_dancer.pg import nearest
 from tiny_dancer.pg.recording import record_decision
+from tiny_dancer.pg.routes import best_route
 from tiny_dancer.policies import Weights, check_target
 from tiny_dancer.reasoning import standings_json
 from tiny_dancer.request import Request, check_text, estimate_tokens, unit_vector
-from tiny_dancer.router import Router
+from tiny_dancer.route_conditions import RequestContext
+from tiny_dancer.router import Router, SemanticMatch
+from tiny_dancer.semantic_routes import RouteMatch
 
 if TYPE_CHECKING:
     from tiny_dancer.pg.backend import Backend
@@ -37,9 +42,15 @@ class Call:
 
 def route(backend: Backend, *arguments: Any) -> tuple[Any, ...]:
     """Return the columns of ruvector_route."""
-    *demands, record = arguments
+    *demands, context, use_semantic_routes, record = arguments
     call = prepare_call(backend, *demands)
-    decision = call.router.route(call.request, call.constraints, call.optimize_for, call.weights)
+    decision = call.router.route(
+        call.request,
+        call.constraints,
+        call.optimize_for,
+        call.weights,
+        _semantic_match(backend, call, context) if use_semantic_routes else None,
+    )
     decision_id = record_decision(backend, call, decision) if record else None
     return (
         decision.agent_name,
@@ -54,6 +65,16 @@ def route(backend: Backend, *arguments: Any) -> tuple[Any, ...]:
         decision.confidence_basis,
         decision_id,
     )
+
+
+def _semantic_match(backend: Backend, call: Call, context: str | None) -> SemanticMatch:
+    """Return the function that finds the semantic route of a call."""
+    asked = None if context is None else RequestContext.parse(json.loads(context))
+
+    def match(names: Collection[str]) -> RouteMatch | None:
+        return best_route(backend, call.request.embedding, names, asked)
+
+    return match
 
 
 def explain_route(backend: Backend, *arguments: Any) -> list[tuple[Any, ...]]:
@@ -116,9 +137,10 @@ def prepare_call(
         vector = backend.provider(configuration).embed(text)
     else:
         vector = unit_vector(embedding, dimension=model.dimension, what="embedding")
-    router = snapshot.router or Router(
-        nearest.registry_near(backend, configuration, vector), configuration.settings
-    )
+    registry = snapshot.registry
+    if registry is None:
+        registry = nearest.registry_near(backend, configuration, vector)
+    router = backend.live.router(snapshot, registry, labels or ())
     return Call(
         router,
         configuration,

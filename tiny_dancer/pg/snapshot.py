@@ -8,19 +8,20 @@ for a role that may not read. Where row-level security applies to the caller, no
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
+from tiny_dancer.agents.registry import AgentRegistry
 from tiny_dancer.errors import NotReadyError
 from tiny_dancer.pg import store
 from tiny_dancer.pg.model import ActiveModel
-from tiny_dancer.router import Router
 from tiny_dancer.settings import Settings
 
 if TYPE_CHECKING:
     from tiny_dancer.pg.backend import Backend
 
 # The second half is never executed. It is there for its names: rights to every column that the copy
-# holds are checked with those of the first half.
+# holds are checked with those of the first half. Rights to live state are checked when it is read;
+# whether rows of it are hidden is asked here, where it costs no query of its own.
 EPOCHS = """
 SELECT (SELECT epoch FROM tiny_dancer.epochs WHERE kind = 'agents') AS agents,
        (SELECT epoch FROM tiny_dancer.epochs WHERE kind = 'models') AS models,
@@ -31,10 +32,18 @@ SELECT (SELECT epoch FROM tiny_dancer.epochs WHERE kind = 'agents') AS agents,
        OR row_security_active('tiny_dancer.models'::regclass)
        OR row_security_active('tiny_dancer.settings'::regclass)
        OR row_security_active('tiny_dancer.epochs'::regclass) AS is_filtered,
+       row_security_active('tiny_dancer.usage'::regclass)
+       OR row_security_active('tiny_dancer.feedback'::regclass)
+       OR row_security_active('tiny_dancer.budgets'::regclass)
+       OR row_security_active('tiny_dancer.budget_charges'::regclass)
+       OR row_security_active('tiny_dancer.budget_holds'::regclass)
+       OR row_security_active('tiny_dancer.leases'::regclass)
+       OR row_security_active('tiny_dancer.breaker_events'::regclass) AS is_live_state_filtered,
        EXISTS (SELECT a.*, e.*, c.*, m.*, s.*
                FROM tiny_dancer.agents a, tiny_dancer.agent_embeddings e,
                     tiny_dancer.capability_aliases c, tiny_dancer.models m, tiny_dancer.settings s
-               WHERE false) AS never
+               WHERE false) AS never,
+       current_user::text AS role
 """
 
 MEGABYTE = 1 << 20
@@ -70,15 +79,16 @@ class Snapshot:
 
     Attributes:
         configuration: settings and model.
-        router: over the whole registry, None where the registry is too large to keep.
+        registry: all living agents, None where they are too many to keep.
+        is_filtered: whether row-level security hides some of it from the caller.
     """
 
     configuration: Configuration
-    router: Router | None
+    registry: AgentRegistry | None
+    is_filtered: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Epochs:
+class Epochs(NamedTuple):
     """The present epoch of each kind of thing, and whether row-level security hides some of it."""
 
     agents: int
@@ -93,10 +103,18 @@ class Epochs:
 
 
 class SnapshotCache:
-    """Keeps the latest snapshot of a backend as long as its epochs are the present ones."""
+    """Keeps the latest snapshot of a backend as long as its epochs are the present ones.
+
+    Attributes:
+        role: of the latest call.
+        is_live_state_filtered: whether row-level security hides some of the tables of live state
+            from that role.
+    """
 
     def __init__(self, backend: Backend) -> None:
         self._backend = backend
+        self.role = ""
+        self.is_live_state_filtered = False
         self._configuration: tuple[tuple[int, int], Configuration] | None = None
         self._snapshot: tuple[Epochs, Snapshot] | None = None
 
@@ -108,7 +126,7 @@ class SnapshotCache:
         self._snapshot = None
         if epochs.is_filtered:
             self._configuration = None
-            return self._read(self._read_configuration())
+            return self._read(read_configuration(self._backend), is_filtered=True)
         self._snapshot = self._read_settled(epochs)
         return self._snapshot[1]
 
@@ -116,11 +134,13 @@ class SnapshotCache:
         """Return settings and model alone, for calls that do not look at the registry."""
         epochs = self._epochs()
         if epochs.is_filtered:
-            return self._read_configuration()
+            return read_configuration(self._backend)
         return self._configuration_of(epochs)
 
     def _epochs(self) -> Epochs:
         row: Any = self._backend.row(EPOCHS)
+        self.role = row["role"]
+        self.is_live_state_filtered = row["is_live_state_filtered"]
         return Epochs(row["agents"], row["models"], row["settings"], row["is_filtered"])
 
     def _read_settled(self, epochs: Epochs) -> tuple[Epochs, Snapshot]:
@@ -135,24 +155,26 @@ class SnapshotCache:
 
     def _configuration_of(self, epochs: Epochs) -> Configuration:
         while self._configuration is None or self._configuration[0] != epochs.configuration:
-            configuration = self._read_configuration()
+            configuration = read_configuration(self._backend)
             after = self._epochs()
             if after.configuration == epochs.configuration:
                 self._configuration = (epochs.configuration, configuration)
             epochs = after
         return self._configuration[1]
 
-    def _read_configuration(self) -> Configuration:
-        overrides = store.setting_overrides(self._backend)
-        return Configuration(Settings.with_overrides(overrides), store.active_model(self._backend))
-
-    def _read(self, configuration: Configuration) -> Snapshot:
-        settings, model = configuration.settings, configuration.model
+    def _read(self, configuration: Configuration, *, is_filtered: bool = False) -> Snapshot:
         if not self._fits(configuration):
-            return Snapshot(configuration, None)
-        return Snapshot(configuration, Router(store.registry(self._backend, model), settings))
+            return Snapshot(configuration, None, is_filtered)
+        registry = store.registry(self._backend, configuration.model)
+        return Snapshot(configuration, registry, is_filtered)
 
     def _fits(self, configuration: Configuration) -> bool:
         dimension = configuration.model.dimension if configuration.model else 0
         estimated = store.count_agents(self._backend) * (4 * dimension + BYTES_BESIDE_VECTOR)
         return estimated <= configuration.settings.snapshot_megabytes * MEGABYTE
+
+
+def read_configuration(backend: Backend) -> Configuration:
+    """Read settings and model from their tables."""
+    overrides = store.setting_overrides(backend)
+    return Configuration(Settings.with_overrides(overrides), store.active_model(backend))

@@ -27,7 +27,9 @@ ALIASES = "SELECT alias, capability FROM tiny_dancer.capability_aliases"
 AGENT_COLUMNS = """
 a.id, a.name, a.agent_type, a.capabilities, a.cost_per_1k_tokens, a.cost_per_1k_output_tokens,
 a.cost_per_call, a.cost_per_second, a.avg_latency_ms, a.quality_score,
-nullif(a.metadata, '{}')::text AS metadata, a.active, a.pool, a.weight, a.max_concurrent, a.tags,
+(a.metadata ->> 'context_window')::float8 AS context_window,
+CASE WHEN a.agent_type = 'ensemble' THEN a.metadata ->> 'members' END AS members,
+a.active, a.pool, a.weight, a.max_concurrent, a.tags,
 tiny_dancer.vector_bytes(e.embedding) AS embedding
 """
 LIVING_AGENTS = f"""
@@ -129,7 +131,7 @@ def agent_from_row(row: Row) -> Agent:
         ),
         avg_latency_ms=row["avg_latency_ms"],
         quality_score=row["quality_score"],
-        metadata=json.loads(row["metadata"]) if row["metadata"] else {},
+        metadata=_meaningful_metadata(row),
         active=row["active"],
         pool=row["pool"],
         weight=row["weight"],
@@ -138,6 +140,16 @@ def agent_from_row(row: Row) -> Agent:
         embedding=vector_from_bytes(row["embedding"]),
         id=row["id"],
     )
+
+
+def _meaningful_metadata(row: Row) -> dict[str, Any]:
+    """Return what a decision reads of metadata; the rest, of any size, stays in the database."""
+    metadata = {}
+    if row["context_window"] is not None:
+        metadata["context_window"] = row["context_window"]
+    if row["members"] is not None:
+        metadata["members"] = json.loads(row["members"])
+    return metadata
 
 
 def vector_from_bytes(sent: bytes | None) -> NDArray[np.float32] | None:

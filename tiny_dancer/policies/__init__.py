@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from tiny_dancer.errors import InvalidArgumentError
+from tiny_dancer.errors import InvalidArgumentError, shown
 from tiny_dancer.policies import cost, hybrid, latency, quality
 from tiny_dancer.policies.candidates import Candidates, Floats, Weights
 
@@ -35,7 +35,7 @@ def check_target(optimize_for: str | None, *, batch: bool = False) -> str:
     if optimize_for in BATCH_TARGETS:
         detail = f"{optimize_for} is the sum over a batch; one request has no batch to sum over."
     raise InvalidArgumentError(
-        f"unknown target {optimize_for!r} to optimize for",
+        f"unknown target {shown(optimize_for)} to optimize for",
         detail=detail,
         hint=f"Use one of: {valid}.",
     )

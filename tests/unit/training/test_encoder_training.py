@@ -10,6 +10,7 @@ import pytest
 
 from tiny_dancer.errors import InvalidArgumentError
 from tiny_dancer.fastgrnn import FastGRNN, FastGRNNForm
+from tiny_dancer.training import progress
 from tiny_dancer.training.encoder_training import Descent, Inputs, train_encoder
 from tiny_dancer.training.progress import ProgressReports, no_progress
 from tiny_dancer.training.sigmoid_cross_entropy import SigmoidCrossEntropy, sigmoid
@@ -24,9 +25,7 @@ def exclusive_or(n=400):
     return 3 * x, (x[:, 0] * x[:, 1] < 0).astype(np.int64)
 
 
-def train(
-    x, loss, *, progress=no_progress, held_back=0, form=None, seed=0, lengths=None, **descent
-):
+def train(x, loss, *, told=no_progress, held_back=0, form=None, seed=0, lengths=None, **descent):
     rows = np.arange(len(x))
     settings = Descent(**{"dropout": 0.0, "epochs": 20, **descent})
     return train_encoder(
@@ -37,7 +36,7 @@ def train(
         training_rows=rows[held_back:],
         validation_rows=rows[:held_back],
         seed=seed,
-        reports=ProgressReports(progress, settings.epochs),
+        reports=ProgressReports(told, settings.epochs),
     )
 
 
@@ -113,7 +112,8 @@ def test_same_seed_same_bits():
     assert as_bytes[0] != as_bytes[2]
 
 
-def test_keeps_the_weights_that_did_best_on_rows_held_back():
+def test_keeps_the_weights_that_did_best_on_rows_held_back(monkeypatch):
+    monkeypatch.setattr(progress, "LONGEST_SILENCE_S", math.inf)  # epochs only
     generator = np.random.default_rng(5)
     x = generator.normal(size=(60, 8)).astype(np.float32)
     labels = generator.integers(0, 2, 60)  # noise: it can only get worse with time
@@ -125,7 +125,7 @@ def test_keeps_the_weights_that_did_best_on_rows_held_back():
         learning_rate=0.02,
         patience=5,
         epochs=200,
-        progress=lambda epoch, of, loss: seen.append((epoch, of, loss)),
+        told=lambda epoch, of, loss: seen.append((epoch, of, loss)),
     )
     best = min(seen, key=lambda report: report[2])
     assert trained.epochs == best[0]
@@ -148,7 +148,7 @@ def test_progress_cancels_within_a_second_in_the_middle_of_an_epoch():
     labels = np.arange(200_000) % 3
     started = time.process_time()  # the processor's time, whoever else keeps the machine busy
     with pytest.raises(CancelledError):
-        train(x, SoftmaxCrossEntropy(labels, 3), progress=cancel, batch_size=16)
+        train(x, SoftmaxCrossEntropy(labels, 3), told=cancel, batch_size=16)
     assert time.process_time() - started < 1.0
 
 

@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 
 from tiny_dancer.agents import Agent, AgentRegistry, CostModel
+from tiny_dancer.agents.live_state import LiveState
 from tiny_dancer.batch import NOBODY, Requests, blocks, route_block
 from tiny_dancer.constraints import RoutingConstraints
 from tiny_dancer.errors import NoSuitableAgentError
@@ -28,12 +29,19 @@ def random_router(rng, count):
             quality_score=maybe(float(rng.choice([0.5, 0.7, 0.9]))),
             metadata={"context_window": 300} if i % 7 == 0 else {},
             active=bool(rng.random() < 0.9),
+            pool=str(rng.choice(["one", "two"])) if rng.random() < 0.3 else None,
+            weight=float(rng.choice([1.0, 2.0])),
             # Twins, so that there are ties down to the name.
             embedding=maybe(vectors[i // 2]),
         )
         for i in range(count)
     ]
-    return Router(AgentRegistry(agents, dimension=DIMENSION))
+    live = LiveState(
+        rng.random(count) < 0.9,
+        rng.integers(0, 4, size=count).astype(float),
+        np.where(rng.random(count) < 0.3, 0.004, np.inf),
+    )
+    return Router(AgentRegistry(agents, dimension=DIMENSION), live=live)
 
 
 def random_requests(rng, count):

@@ -1,0 +1,178 @@
+"""What matching a request to semantic routes costs, beside the same by hand with pgvector.
+
+Run with the throw-away server up (make up):
+
+    .dev/venv/bin/python benchmarks/semantic_routes.py --url "$(make -s url)"
+
+It makes a database of its own on that server and drops it. The routes have a clustered vector each,
+as embeddings have; the request comes with its vector. Medians are printed: on the clock, and of the
+backend's processor, which a loaded machine changes less. `--routes 100 1000 100000` sets the sizes;
+beyond snapshot_megabytes pgvector serves.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import psycopg
+from first_call import Timing, cpu_model, fetch_one, measure, new_database
+from psycopg import sql
+from tqdm import tqdm
+
+TARGET_MICROSECONDS = 80.0
+CLUSTERS = 200
+# Statements as PL/pgSQL runs them, through plans that it keeps.
+LOOPS = """
+CREATE TABLE request (embedding real[], vector vector);
+CREATE FUNCTION microseconds(began timestamptz, calls integer) RETURNS float8 LANGUAGE sql AS
+    'SELECT extract(epoch FROM clock_timestamp() - began)::float8 * 1e6 / calls';
+CREATE FUNCTION loop_match(calls integer) RETURNS float8 LANGUAGE plpgsql AS $$
+DECLARE
+    given real[] := (SELECT embedding FROM request);
+    began timestamptz := clock_timestamp();
+BEGIN
+    FOR i IN 1..calls LOOP
+        PERFORM r.route_name FROM ruvector_semantic_route('x', 3, embedding := given) r;
+    END LOOP;
+    RETURN microseconds(began, calls);
+END $$;
+CREATE FUNCTION loop_pgvector(calls integer) RETURNS float8 LANGUAGE plpgsql AS $$
+DECLARE
+    given vector := (SELECT vector FROM request);
+    began timestamptz := clock_timestamp();
+BEGIN
+    FOR i IN 1..calls LOOP
+        PERFORM h.name FROM by_hand h ORDER BY h.embedding <=> given LIMIT 3;
+    END LOOP;
+    RETURN microseconds(began, calls);
+END $$;
+"""
+
+
+def main() -> None:
+    """Measure and print."""
+    arguments = parse_arguments()
+    print(f"machine: {cpu_model()}, load average {os.getloadavg()[0]:.1f}")
+    print(f"microseconds of one match, {arguments.dimension} dimensions, given embedding, 3 rows;")
+    print(f"median of {arguments.repeats} x {arguments.calls} calls, server side")
+    print(
+        f"{'routes':>8} {'served by':28}{'clock':>9}{'on CPU':>9}{'target':>8}"
+        f"{'by hand':>9}{'on CPU':>9}{'first':>10}"
+    )
+    for routes in arguments.routes:
+        with (
+            new_database(arguments.url) as url,
+            psycopg.connect(url, autocommit=True) as connection,
+        ):
+            prepare(connection, routes, arguments.dimension)
+            print_row(connection, routes, arguments)
+    print(
+        "By hand: ORDER BY <=> LIMIT 3 over an HNSW index. First: milliseconds of the first match"
+    )
+    print(f"after a route changed. Load average at the end {os.getloadavg()[0]:.1f}")
+
+
+def parse_arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
+    parser.add_argument("--url", required=True, help="of the server; its role a superuser")
+    parser.add_argument("--routes", type=int, nargs="+", default=[100, 1_000, 10_000])
+    parser.add_argument("--dimension", type=int, default=768)
+    parser.add_argument("--calls", type=int, default=200, help="in one loop (default: 200)")
+    parser.add_argument("--repeats", type=int, default=11, help="of each loop (default: 11)")
+    return parser.parse_args()
+
+
+def clustered(count: int, dimension: int) -> np.ndarray[Any, np.dtype[np.float32]]:
+    generator = np.random.default_rng(0)
+    centres = generator.normal(size=(CLUSTERS, dimension))
+    vectors = centres[generator.integers(CLUSTERS, size=count)]
+    vectors += 0.7 * generator.normal(size=(count, dimension))
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    return vectors.astype(np.float32)
+
+
+def prepare(connection: psycopg.Connection[Any], routes: int, dimension: int) -> None:
+    """Set the extension up with routes, their indexes, and the same vectors in a bare table."""
+    connection.execute("SET client_min_messages = warning")
+    connection.execute("CREATE EXTENSION tiny_dancer CASCADE")
+    connection.execute("SELECT tiny_dancer.use_model('given', 'external', %s)", [dimension])
+    connection.execute(LOOPS)
+    connection.execute(
+        "INSERT INTO tiny_dancer.routes (name, description, target_agent)"
+        " SELECT 'route-' || i, 'd', 'agent-' || mod(i, 10) FROM generate_series(1, %s) i",
+        [routes],
+    )
+    connection.execute("CREATE TABLE by_hand (name text, embedding vector)")
+    vectors = clustered(routes + 1, dimension)
+    with connection.cursor().copy("COPY by_hand FROM STDIN") as copy:
+        for i in tqdm(range(routes), desc="copying vectors", leave=False, disable=None):
+            copy.write_row((f"route-{i + 1}", text_of(vectors[i])))
+    connection.execute(
+        "INSERT INTO tiny_dancer.route_utterances (route_id, model_id, embedding, given)"
+        " SELECT r.id, m.id, h.embedding, true FROM by_hand h"
+        " JOIN tiny_dancer.routes r USING (name), tiny_dancer.models m"
+    )
+    connection.execute(
+        sql.SQL("ALTER TABLE by_hand ALTER embedding TYPE vector({})").format(dimension)
+    )
+    connection.execute("CREATE INDEX ON by_hand USING hnsw (embedding vector_cosine_ops)")
+    connection.execute("SELECT tiny_dancer.rebuild_indexes()").fetchall()
+    connection.execute("VACUUM ANALYZE")
+    request = text_of(vectors[routes])
+    connection.execute("INSERT INTO request SELECT %s::vector::real[], %s::vector", [request] * 2)
+
+
+def text_of(vector: np.ndarray[Any, np.dtype[np.float32]]) -> str:
+    return "[" + ",".join(map(repr, vector.tolist())) + "]"
+
+
+def print_row(
+    connection: psycopg.Connection[Any], routes: int, arguments: argparse.Namespace
+) -> None:
+    def loop(function: str) -> Callable[[], tuple[float, int]]:
+        query = sql.SQL("SELECT {}({})").format(sql.Identifier(function), arguments.calls)
+        return lambda: (float(fetch_one(connection, query)), arguments.calls)
+
+    pid = connection.info.backend_pid
+    first = milliseconds_after_a_change(connection)
+    match = measure(pid, loop("loop_match"), arguments.repeats)
+    by_hand = measure(pid, loop("loop_pgvector"), arguments.repeats)
+    target = f"{TARGET_MICROSECONDS:.0f}" if routes == 1_000 else ""
+    print(
+        f"{routes:>8} {served_by(connection):28}{shown(match)}{target:>8}{shown(by_hand)}"
+        f"{first:>10.1f}"
+    )
+
+
+def shown(timing: Timing) -> str:
+    return f"{timing.clock:>9.1f}{timing.shown_cpu:>9}"
+
+
+def served_by(connection: psycopg.Connection[Any]) -> str:
+    """Say which index the doctor finds."""
+    findings = connection.execute(
+        "SELECT finding FROM tiny_dancer.doctor() WHERE subject = 'route index'"
+    ).fetchall()
+    kept = fetch_one(
+        connection,
+        "SELECT octet_length(string_agg(tiny_dancer.vector_bytes(embedding), ''))"
+        " < 33554432 FROM tiny_dancer.route_utterances",
+    )
+    if not kept:
+        return "pgvector"
+    return findings[0][0][:28] if findings else "exact scan"
+
+
+def milliseconds_after_a_change(connection: psycopg.Connection[Any]) -> float:
+    """Return what the first match takes after one route changed, in a backend that is warm."""
+    connection.execute("SELECT loop_match(2)")
+    connection.execute("SELECT ruvector_set_route_active('route-1', true)")
+    return float(fetch_one(connection, "SELECT loop_match(1)")) / 1000.0
+
+
+if __name__ == "__main__":
+    main()

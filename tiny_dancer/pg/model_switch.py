@@ -1,0 +1,213 @@
+"""The switch from one embedding model to another: whatever has a vector gets a new one."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from tiny_dancer.agents.capabilities import capability_text
+from tiny_dancer.embedding.model_folder import find_model, list_model_names, validate_model_name
+from tiny_dancer.errors import InvalidArgumentError, NotReadyError, UnknownObjectError, shown
+from tiny_dancer.pg import route_store, store
+from tiny_dancer.pg.embedding import NOTICE_EVERY
+from tiny_dancer.pg.model import ActiveModel
+
+if TYPE_CHECKING:
+    from tiny_dancer.pg.backend import Backend
+
+PROVIDERS = ("onnx", "external", "hashing")
+DEFAULT_HASHING_DIMENSION = 384
+
+MODEL = "SELECT id, name, provider, dimension, checksum FROM tiny_dancer.models WHERE name = $1"
+RENAME = "UPDATE tiny_dancer.models SET name = $2 WHERE id = $1"
+ADD_MODEL = """
+INSERT INTO tiny_dancer.models (name, provider, dimension, checksum) VALUES ($1, $2, $3, $4)
+RETURNING id, name, provider, dimension, checksum
+"""
+DEACTIVATE = "UPDATE tiny_dancer.models SET active = false WHERE active"
+ACTIVATE = "UPDATE tiny_dancer.models SET active = true WHERE id = $1"
+IRREPLACEABLE = """
+SELECT a.name FROM tiny_dancer.agents a
+JOIN tiny_dancer.agent_embeddings e ON e.agent_id = a.id AND e.model_id <> $1 AND e.given
+WHERE a.removed_at IS NULL AND NOT EXISTS (
+    SELECT FROM tiny_dancer.agent_embeddings n WHERE n.agent_id = a.id AND n.model_id = $1)
+ORDER BY a.name
+"""
+TO_EMBED = """
+SELECT a.id, a.capabilities FROM tiny_dancer.agents a
+WHERE a.removed_at IS NULL AND cardinality(a.capabilities) > 0 AND NOT EXISTS (
+    SELECT FROM tiny_dancer.agent_embeddings n
+    WHERE n.agent_id = a.id AND n.model_id = $1 AND n.given)
+ORDER BY a.id
+"""
+FORGET_OTHERS = "DELETE FROM tiny_dancer.agent_embeddings WHERE model_id <> $1"
+IRREPLACEABLE_ROUTES = """
+SELECT r.name FROM tiny_dancer.routes r
+WHERE EXISTS (SELECT FROM tiny_dancer.route_utterances u
+              WHERE u.route_id = r.id AND u.model_id <> $1 AND u.given)
+ORDER BY r.name
+"""
+# The texts of a route that has no vectors of the model yet: its utterances, else its description.
+ROUTES_TO_EMBED = """
+SELECT r.id, r.description,
+       array_agg(u.utterance ORDER BY u.id) FILTER (WHERE u.utterance IS NOT NULL) AS utterances
+FROM tiny_dancer.routes r
+LEFT JOIN tiny_dancer.route_utterances u ON u.route_id = r.id AND u.model_id <> $1
+WHERE NOT EXISTS (SELECT FROM tiny_dancer.route_utterances n
+                  WHERE n.route_id = r.id AND n.model_id = $1)
+GROUP BY r.id
+ORDER BY r.id
+"""
+FORGET_OTHERS_OF_ROUTES = "DELETE FROM tiny_dancer.route_utterances WHERE model_id <> $1"
+FORGET_GIVEN_OF_ROUTES = f"{FORGET_OTHERS_OF_ROUTES} AND given"
+
+
+def use_model(
+    backend: Backend,
+    name: str | None,
+    provider: str | None,
+    dimension: int | None,
+    discard: bool | None,
+) -> str:
+    """Make a model the active one, and embed agents and routes with it. All of it, or nothing."""
+    checked = validate_model_name(name or "")
+    model = _known_model(backend, checked, provider, dimension)
+    if model is None or _was_built_anew(backend, model):
+        model = _add_model(backend, checked, provider, dimension)
+    if not discard:
+        _refuse_loss(backend, model)
+    backend.rows(DEACTIVATE)
+    backend.rows(ACTIVATE, ("bigint",), model.id)
+    embedded = _embed_agents(backend, model)
+    backend.rows(FORGET_OTHERS, ("bigint",), model.id)
+    routes = _embed_routes(backend, model)
+    what = f"{embedded} agents" + (f" and {routes} routes" if routes else "")
+    return f"{model.description}, {what} embedded"
+
+
+def _refuse_loss(backend: Backend, model: ActiveModel) -> None:
+    agents = [row["name"] for row in backend.rows(IRREPLACEABLE, ("bigint",), model.id)]
+    routes = [row["name"] for row in backend.rows(IRREPLACEABLE_ROUTES, ("bigint",), model.id)]
+    lost = [(names, what) for names, what in ((agents, "agents"), (routes, "routes")) if names]
+    if lost:
+        counts = " and ".join(f"{len(names)} {what}" for names, what in lost)
+        listed = "; ".join(f"{what} {_some(names)}" for names, what in lost)
+        raise NotReadyError(
+            f"{counts} have vectors that {shown(model.name)} can not make again",
+            detail=f"Their vectors were given by the caller: {listed}.",
+            hint="Pass discard := true, and give them vectors of the new model afterwards.",
+        )
+
+
+def _known_model(
+    backend: Backend, name: str, provider: str | None, dimension: int | None
+) -> ActiveModel | None:
+    row = backend.row(MODEL, ("text",), name)
+    if row is None:
+        return None
+    model = ActiveModel(**row)
+    _check_stated(model.name, "provider", provider, model.provider)
+    _check_stated(model.name, "dimension", dimension, model.dimension)
+    return model
+
+
+def _was_built_anew(backend: Backend, model: ActiveModel) -> bool:
+    """Whether the model on this host is another build than the one the database knows.
+
+    Vectors of two builds are not compared either: the row of the old one gets a name of its own.
+    """
+    if model.provider != "onnx":
+        return False
+    manifest = find_model(backend.models_dir, model.name).manifest
+    if manifest.checksum == model.checksum:
+        # Opened once before anything refers to it: what is missing is said here.
+        backend.open(model)
+        return False
+    backend.rows(RENAME, ("bigint", "text"), model.id, retired_name(model))
+    return True
+
+
+def retired_name(model: ActiveModel) -> str:
+    """Return the name of a build that another one of the same name replaces."""
+    return f"{model.name[:80]}.{(model.checksum or '')[:12]}"
+
+
+def _check_stated(name: str, what: str, stated: Any, present: Any) -> None:
+    if stated is not None and stated != present:
+        raise InvalidArgumentError(
+            f"model {name!r} has {what} {present}, not {str(stated)[:80]}",
+            hint="Leave it out, or choose another name for another model.",
+        )
+
+
+def _add_model(
+    backend: Backend, name: str, provider: str | None, dimension: int | None
+) -> ActiveModel:
+    chosen = "onnx" if provider is None else provider
+    if chosen not in PROVIDERS:
+        raise InvalidArgumentError(
+            f"unknown provider {shown(provider)}", hint=f"Use one of: {', '.join(PROVIDERS)}."
+        )
+    checksum = None
+    if chosen == "onnx":
+        installed = list_model_names(backend.models_dir)
+        if name not in installed:
+            raise UnknownObjectError(
+                f"model {name!r} is not installed on this host",
+                detail=f"Installed are: {', '.join(installed) or 'none'}.",
+                hint=f"Run on this host: tiny-dancer model import {name}",
+            )
+        manifest = find_model(backend.models_dir, name).manifest
+        _check_stated(name, "dimension", dimension, manifest.dimension)
+        dimension, checksum = manifest.dimension, manifest.checksum
+    elif chosen == "hashing" and dimension is None:
+        dimension = DEFAULT_HASHING_DIMENSION
+    if dimension is None or not 1 <= dimension <= 16_000:
+        raise InvalidArgumentError(
+            f"dimension of model {name!r} is {dimension}",
+            hint="Give the length of its vectors, from 1 to 16000.",
+        )
+    types = ("text", "text", "integer", "text")
+    row: Any = backend.row(ADD_MODEL, types, name, chosen, dimension, checksum)
+    return ActiveModel(**row)
+
+
+def _embed_agents(backend: Backend, model: ActiveModel) -> int:
+    if model.provider == "external":
+        return 0
+    provider = backend.provider(backend.snapshots.configuration())
+    rows = backend.rows(TO_EMBED, ("bigint",), model.id)
+    for count, row in enumerate(rows, start=1):
+        vector = provider.embed(capability_text(row["capabilities"]))
+        store.put_agent_vector(backend, row["id"], model, vector, given=False)
+        if count % NOTICE_EVERY == 0:
+            backend.report_progress(f"embedded {count} of {len(rows)} agents")
+    return len(rows)
+
+
+def _embed_routes(backend: Backend, model: ActiveModel) -> int:
+    """Embed the routes with a model that is active already, and forget their other vectors."""
+    if model.provider == "external":
+        # The utterances stay for a model that can embed them; without one no request meets them.
+        backend.rows(FORGET_GIVEN_OF_ROUTES, ("bigint",), model.id)
+        return 0
+    provider = backend.provider(backend.snapshots.configuration())
+    rows = backend.rows(ROUTES_TO_EMBED, ("bigint",), model.id)
+    count = 0
+    for route in rows:
+        utterances = list(dict.fromkeys(route["utterances"] or ()))
+        vectors = []
+        for text in utterances or [route["description"]]:
+            vectors.append(provider.embed(text))
+            count += 1
+            if count % NOTICE_EVERY == 0:
+                backend.report_progress(f"embedded {count} utterances of {len(rows)} routes")
+        texts: list[str | None] = list(utterances) or [None]
+        given = [False] * len(texts)
+        route_store.put_vectors(backend, route["id"], model, texts, given, vectors)
+    backend.rows(FORGET_OTHERS_OF_ROUTES, ("bigint",), model.id)
+    return len(rows)
+
+
+def _some(names: list[str], most: int = 10) -> str:
+    shown = ", ".join(names[:most])
+    return shown if len(names) <= most else f"{shown} and {len(names) - most} more"
