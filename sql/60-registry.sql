@@ -1,5 +1,22 @@
 -- The part of the registry that needs no Python.
 
+CREATE FUNCTION tiny_dancer.blended(
+    prior float8,
+    observed float8,
+    observations bigint,
+    prior_strength float8
+) RETURNS float8
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+BEGIN ATOMIC
+    -- As the library does it for decisions: without observations the registered figure itself, unrounded.
+    SELECT CASE
+        WHEN observed IS NULL THEN prior
+        WHEN prior IS NULL THEN observed
+        ELSE (prior * prior_strength + observed * observations) / (prior_strength + observations) END;
+END;
+COMMENT ON FUNCTION tiny_dancer.blended(float8, float8, bigint, float8) IS
+    'internal: a registered figure and an observed mean, weighed by their numbers of observations';
+
 CREATE FUNCTION @extschema@.ruvector_list_agents(
     OUT name text,
     OUT agent_type text,
@@ -21,17 +38,26 @@ CREATE FUNCTION @extschema@.ruvector_list_agents(
 LANGUAGE sql STABLE PARALLEL SAFE ROWS 20
 BEGIN ATOMIC
     -- What only recorded outcomes can tell is NULL before the first, and not invented.
+    WITH setting AS (
+        SELECT COALESCE(pg_catalog.max(s.value), '20')::float8 AS prior_strength
+        FROM tiny_dancer.settings s
+        WHERE s.name = 'prior_strength'
+    )
     SELECT a.name, a.agent_type, a.capabilities, a.cost_per_1k_tokens, a.cost_per_1k_output_tokens,
-           a.cost_per_call, a.cost_per_second, a.avg_latency_ms, o.p99_latency_ms, a.quality_score,
+           a.cost_per_call, a.cost_per_second,
+           tiny_dancer.blended(a.avg_latency_ms, o.avg_latency_ms, o.latencies, setting.prior_strength),
+           o.p99_latency_ms,
+           tiny_dancer.blended(a.quality_score, o.mean_quality, o.observations, setting.prior_strength),
            o.success_rate, (SELECT pg_catalog.count(*) FROM tiny_dancer.usage u WHERE u.agent_id = a.id),
            a.pool, a.tags, a.metadata, a.active
     FROM tiny_dancer.agents a
+    CROSS JOIN setting
     LEFT JOIN tiny_dancer.agent_outcomes() o ON o.agent_id = a.id
     WHERE a.removed_at IS NULL
     ORDER BY a.name COLLATE "C";
 END;
 COMMENT ON FUNCTION @extschema@.ruvector_list_agents() IS
-    'the living agents by name; prices in dollars, latency in milliseconds';
+    'the living agents by name; prices in dollars; latency in milliseconds and quality are the registered ones moved by what was observed';
 
 CREATE FUNCTION @extschema@.ruvector_get_agent(name text) RETURNS jsonb
 LANGUAGE plpgsql STABLE PARALLEL SAFE

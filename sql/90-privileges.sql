@@ -54,6 +54,7 @@ BEGIN ATOMIC
         ('usage', 'function', 'are_tags', 'EXECUTE'),
         ('usage', 'function', 'baseline_agent', 'EXECUTE'),
         ('usage', 'function', 'batch_route', 'EXECUTE'),
+        ('usage', 'function', 'blended', 'EXECUTE'),
         ('usage', 'function', 'boot', 'EXECUTE'),
         ('usage', 'function', 'breaker_cooldown', 'EXECUTE'),
         ('usage', 'function', 'breaker_rules', 'EXECUTE'),

@@ -1,21 +1,17 @@
 """How good the starting classifiers are on the part of the corpus that is held out.
 
-``python -m tiny_dancer.starting_corpus.evaluation --models-dir DIR`` prints it.
+``tiny-dancer classifier evaluate`` prints it.
 """
 
 from __future__ import annotations
 
-import argparse
-import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 
 from tiny_dancer.classifier import ClassifierSettings
-from tiny_dancer.errors import MissingFileError, TinyDancerError
-from tiny_dancer.starting_corpus.corpus import StartingRequest, kinds, load
+from tiny_dancer.starting_corpus.corpus import StartingRequest, kinds
 from tiny_dancer.starting_corpus.starting_classifiers import fit_starting_classifiers, indicator
 from tiny_dancer.training.calibration import calibration_error
 from tiny_dancer.training.progress import Progress, no_progress
@@ -126,54 +122,6 @@ def report(evaluation: Evaluation) -> Iterator[str]:
     yield f"capabilities: calibration     {e.capabilities_calibration_error:6.3f}"
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Embed the corpus with an imported model, evaluate and print."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--models-dir", type=Path, required=True, help="folder of the models")
-    parser.add_argument("--model", default="all-MiniLM-L6-v2", help="name of the model")
-    arguments = parser.parse_args(argv)
-    try:
-        requests = load()
-        embeddings = _embed(arguments.models_dir / arguments.model, [r.text for r in requests])
-        for line in report(evaluate(requests, embeddings, progress=_show_training)):
-            print(line)
-    except TinyDancerError as error:
-        print(f"error: {error.message}", file=sys.stderr)
-        if error.hint:
-            print(f"hint: {error.hint}", file=sys.stderr)
-        return 1
-    return 0
-
-
-def _embed(model: Path, texts: Sequence[str]) -> Float32Array:
-    # Only the command needs a model; whoever has vectors can evaluate without one.
-    from tiny_dancer.embedding.provider import open_provider
-
-    provider = open_provider(model)
-    return np.array([provider.embed(text) for text in _counted(texts)], dtype=np.float32)
-
-
-def _counted(texts: Sequence[str]) -> Iterable[str]:
-    try:
-        from tqdm import tqdm
-    except ImportError as error:
-        raise MissingFileError(
-            'python package "tqdm" is not installed for this python',
-            hint='Install the extra "cli": pip install "tiny-dancer[cli]".',
-        ) from error
-    counted: Iterable[str] = tqdm(texts, desc="embedding", unit="text", leave=False, disable=None)
-    return counted
-
-
-def _show_training(epoch: int, of: int, loss: float) -> None:
-    if sys.stderr.isatty():
-        print(
-            f"\rtraining: epoch {epoch} of at most {of}, loss {loss:.3f} ", end="", file=sys.stderr
-        )
-        if epoch == of:
-            print(file=sys.stderr)
-
-
 def _confusions(
     truth: np.ndarray[tuple[int], np.dtype[np.str_]],
     said: np.ndarray[tuple[int], np.dtype[np.str_]],
@@ -196,7 +144,3 @@ def _error_of_perfection(confidences: Float32Array, draws: int = 200) -> float:
             ]
         )
     )
-
-
-if __name__ == "__main__":
-    sys.exit(main())
