@@ -75,7 +75,7 @@ def unit_vector(values: ArrayLike, *, dimension: int | None, what: str) -> NDArr
     try:
         vector = np.asarray(values, dtype=np.float64)
     except (TypeError, ValueError):
-        vector = np.full(1, np.nan)
+        vector = np.empty(0)
     if vector.ndim != 1 or vector.size == 0:
         raise InvalidArgumentError(
             f"{what} must be a flat array of numbers",
@@ -99,7 +99,8 @@ def _packed(values: list[Any]) -> NDArray[np.float32] | None:
         vector = np.frombuffer(struct.pack(f"{len(values)}f", *values), np.float32)
     except (struct.error, OverflowError):
         return None
-    length = math.sqrt(float(np.dot(vector, vector)))
+    with np.errstate(over="ignore"):
+        length = math.sqrt(float(np.dot(vector, vector)))
     # Outside these a sum of squares of 32-bit floats loses its precision, or is not finite.
     if not (ORDINARY_LENGTHS[0] < length < ORDINARY_LENGTHS[1]):
         return None

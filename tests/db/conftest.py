@@ -3,8 +3,8 @@
 `make test` starts the server and says where it is (TINY_DANCER_TEST_URL). Fixtures, from the
 cheapest on:
 
-- `db`: a connection to a fresh clone, set up with the `hashing` model: for whatever does not
-  depend on meaning.
+- `db`: a connection to a fresh clone with the `hashing` model active: for whatever does not depend
+  on meaning. There are no classifiers: tiny_dancer.setup() would spend half a minute on them.
 - `meaning_db`: the same with the default onnx model.
 - `connect`: opens another session to the database of `db` (or of `meaning_db`).
 - `shared_db`: one clone for a whole module, for tests that leave nothing behind.
@@ -58,7 +58,7 @@ def create_extension(**address):
 
 def use_default_model(**address):
     with open_session(**address) as session:
-        session.execute("SELECT * FROM tiny_dancer.setup('all-MiniLM-L6-v2')")
+        session.execute("SELECT tiny_dancer.use_model('all-MiniLM-L6-v2')")
 
 
 server = factories.postgresql_noproc(

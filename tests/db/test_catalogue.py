@@ -24,7 +24,7 @@ SECURITY_DEFINERS = {
     *("take_slot", "ruvector_renew", "ruvector_release", "forget_pool_history"),
     *("observe_failure", "breaker_state", "take_route_pass"),
 }
-# What only the owner of the extension may run: itself, or through a function that runs with its rights.
+# What only the owner of the extension may run, itself or through a function with its rights.
 OWNER_ONLY = {
     *("grant_admin", "grant_level", "grant_remembered", "grant_usage", "privileges", "regrant"),
     *("rebuild_indexes", "build_route_index"),
@@ -33,7 +33,7 @@ OWNER_ONLY = {
     *("lease_duration", "present_load"),
     *("forget_breaker_events", "recovered_at", "request_began", "write_breaker_state"),
 }
-# Contents are made by the script, can be made again, or say nothing anywhere else; all else is dumped.
+# Made by the script, made again on demand, or meaningless elsewhere; everything else is dumped.
 NOT_DUMPED = {
     *("epochs", "epoch_values", "route_indexes"),
     *("agent_slots", "leases", "breaker_events", "breaker_events_id_seq"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from refusal import refused
 from registration import agent_names, call, chosen, explain, register, register_four, route
+from training import train_quickly
 
 BEFORE_SETUP = [
     "SELECT * FROM ruvector_route('hello')",
@@ -58,29 +59,28 @@ def test_before_setup_what_needs_no_model_works(before_setup):
     assert "setup" in findings["embedding model"].remedy
 
 
-def test_setup_can_be_repeated(before_setup):
-    first = call(before_setup, "tiny_dancer.setup")
-    assert first[0].step == "embedding model"
-    assert "all-MiniLM-L6-v2 (onnx, 384 dimensions)" in first[0].outcome
-    state = models(before_setup)
-    epochs = before_setup.execute("SELECT * FROM tiny_dancer.epochs ORDER BY 1").fetchall()
+def test_setup_makes_ready_tells_how_far_it_is_and_can_be_repeated(before_setup):
+    notices = []
+    before_setup.add_notice_handler(lambda notice: notices.append(notice.message_primary))
+    first = {row.step: row.outcome for row in call(before_setup, "tiny_dancer.setup")}
+    assert "all-MiniLM-L6-v2 (onnx, 384 dimensions)" in first["embedding model"]
+    assert "trained" in first["classifiers"]
+    assert "activating the embedding model all-MiniLM-L6-v2" in notices
+    assert len(notices) > 2
+    assert models(before_setup) == [("all-MiniLM-L6-v2", "onnx", 384, True)]
+    epochs = "SELECT * FROM tiny_dancer.epochs ORDER BY 1"
+    before = before_setup.execute(epochs).fetchall()
     for _ in range(2):
-        again = call(before_setup, "tiny_dancer.setup")
-        assert "active already" in again[0].outcome
-    assert models(before_setup) == state == [("all-MiniLM-L6-v2", "onnx", 384, True)]
-    assert before_setup.execute("SELECT * FROM tiny_dancer.epochs ORDER BY 1").fetchall() == epochs
+        again = {row.step: row.outcome for row in call(before_setup, "tiny_dancer.setup")}
+        assert again["embedding model"] == "all-MiniLM-L6-v2 is active already"
+        assert "already" in again["classifiers"]
+    assert before_setup.execute(epochs).fetchall() == before
+    assert [row for row in call(before_setup, "tiny_dancer.doctor") if not row.ok] == []
 
 
 def test_setup_keeps_another_model_that_was_chosen(db):
+    train_quickly(db)
     assert "hashing-384 is active already" in call(db, "tiny_dancer.setup")[0].outcome
-    assert "all-MiniLM-L6-v2" in call(db, "tiny_dancer.setup", model="all-MiniLM-L6-v2")[0].outcome
-
-
-def test_setup_tells_how_far_it_is(before_setup):
-    notices = []
-    before_setup.add_notice_handler(lambda notice: notices.append(notice.message_primary))
-    call(before_setup, "tiny_dancer.setup")
-    assert any("all-MiniLM-L6-v2" in notice for notice in notices)
 
 
 def test_switching_embeds_the_agents_again(db):

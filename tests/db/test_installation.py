@@ -6,6 +6,7 @@ import pytest
 from psycopg import sql
 from refusal import refused
 from registration import register, route
+from training import TWO_KINDS
 
 EVERYTHING = [
     "SELECT * FROM {0}.ruvector_list_agents()",
@@ -39,6 +40,12 @@ def test_any_schema_will_do(new_database, new_role, connect, schema):
     session.execute(sql.SQL("CREATE EXTENSION tiny_dancer SCHEMA {} CASCADE").format(name))
     session.execute("SELECT tiny_dancer.use_model('hashing-384', 'hashing')")
     register_in(session, name)
+    for classifier, is_multi_label in (("requests", False), ("capabilities", True)):
+        # So that setup() below has nothing left to train.
+        session.execute(
+            sql.SQL("SELECT {}.ruvector_train_classifier(%s, %s, %s)").format(name),
+            (TWO_KINDS, classifier, is_multi_label),
+        )
     role = new_role("usage")
     session.execute("SELECT tiny_dancer.grant_admin(%s)", [role])
     admin = connect(user=role, dbname=session.info.dbname)

@@ -40,7 +40,8 @@ ACTIONS = {
     " ruvector_route('hello', record := true)), 0.5)": BOTH,
     "SELECT * FROM ruvector_budget_status()": BOTH,
     "SELECT ruvector_check_budget('gpt-4', 0.1)": BOTH,
-    "SELECT ruvector_settle_budget(ruvector_reserve_budget('gpt-4', 0.1, tags := '{t}'), 0.2)": BOTH,
+    "SELECT ruvector_settle_budget("
+    "ruvector_reserve_budget('gpt-4', 0.1, tags := '{t}'), 0.2)": BOTH,
     "SELECT ruvector_release_budget(ruvector_reserve_budget('gpt-4', 0.1))": BOTH,
     "SELECT * FROM ruvector_optimize_budget(100)": BOTH,
     "SELECT * FROM ruvector_routing_analytics()": BOTH,

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from tiny_dancer.agents.agent import check_fraction, check_name
 from tiny_dancer.classifier import RouteClassifier
 from tiny_dancer.errors import InvalidArgumentError
-from tiny_dancer.pg.examples import read_examples
+from tiny_dancer.pg.examples import READING_ONLY, read_examples
 from tiny_dancer.pg.read_only import require_writable
 from tiny_dancer.request import check_text, unit_vector
 from tiny_dancer.starting_corpus.corpus import StartingRequest, load
@@ -40,7 +40,11 @@ PRESENT = """
 SELECT name FROM tiny_dancer.classifiers
 WHERE active AND (model_id = $1 OR NOT from_starting_corpus)
 """
-LABELLED_TEXTS = "SELECT content, label FROM tiny_dancer.labelled_texts($1)"
+LABELLED_TEXTS = f"""
+SELECT e.content, e.label
+FROM {READING_ONLY},
+     LATERAL tiny_dancer.labelled_texts(CASE WHEN read_only.value IS NOT NULL THEN $1 END) AS e
+"""
 
 
 def classify_request(

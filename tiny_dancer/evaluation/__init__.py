@@ -1,0 +1,1 @@
+"""Is a routing decision right? Metrics, baselines, benchmark files, tables and pictures."""

@@ -1,0 +1,73 @@
+"""A request as one vector: its embedding and its lexical features, side by side."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Self
+
+import numpy as np
+
+from tiny_dancer.lexical_features import Standardisation
+from tiny_dancer.predictors.observations import Observations
+from tiny_dancer.weights import Float32Array
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class RequestInputs:
+    """Scales both parts, as learned from training rows, and puts them together.
+
+    Attributes:
+        mean: subtracted from each column of [embedding, lexical], float32 [d + l].
+        factor: then multiplied with, float32 [d + l].
+        limit: the largest magnitude of a scaled column, float32 [d + l].
+    """
+
+    mean: Float32Array
+    factor: Float32Array
+    limit: Float32Array
+
+    @classmethod
+    def fit(
+        cls, observations: Observations, *, embedding_scale: float, lexical_scale: float
+    ) -> Self:
+        """Learn the scales.
+
+        Args:
+            observations: the training rows.
+            embedding_scale: length of an embedding afterwards, on average.
+            lexical_scale: deviation of a lexical feature afterwards.
+        """
+        vectors, words = observations.embeddings, observations.lexical
+        length = float(np.sqrt((vectors.astype(np.float64) ** 2).sum(axis=1).mean()))
+        standard = Standardisation.fit(words)
+        d = vectors.shape[1]
+        factor = np.full(d, embedding_scale / (length or 1.0), dtype=np.float32)
+        limit = np.full(d, np.float32(10.0 * embedding_scale))
+        return cls(
+            np.concatenate([np.zeros(d, dtype=np.float32), standard.mean]),
+            np.concatenate([factor, np.float32(lexical_scale) / standard.scale]),
+            np.concatenate([limit, np.full(words.shape[1], np.float32(4.0 * lexical_scale))]),
+        )
+
+    def transform(self, embeddings: Float32Array, lexical: Float32Array) -> Float32Array:
+        """Turn [d] and [l], or [n, d] and [n, l], into [d + l] or [n, d + l]."""
+        joined = np.concatenate((embeddings, lexical), axis=-1)
+        joined -= self.mean
+        joined *= self.factor
+        np.minimum(joined, self.limit, out=joined)
+        np.maximum(joined, -self.limit, out=joined)
+        return joined
+
+    def tensors(self) -> dict[str, Float32Array]:
+        """What was learned, by name."""
+        return {
+            "input_mean": self.mean,
+            "input_factor": self.factor,
+            "input_limit": self.limit,
+        }
+
+    @classmethod
+    def from_tensors(cls, tensors: Mapping[str, Float32Array]) -> Self:
+        """Read back what ``tensors`` returned."""
+        return cls(tensors["input_mean"], tensors["input_factor"], tensors["input_limit"])
