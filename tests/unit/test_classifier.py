@@ -8,7 +8,7 @@ import math
 import numpy as np
 import pytest
 
-from tiny_dancer.classifier import ClassifierSettings, RouteClassifier
+from tiny_dancer.classifier import ClassifierSettings, RouteClassifier, _paced
 from tiny_dancer.errors import InvalidArgumentError, NotReadyError
 from tiny_dancer.fastgrnn import FastGRNN
 from tiny_dancer.training import progress
@@ -54,6 +54,21 @@ def test_learns(kinds):
     assert kinds.metrics_["held_back_rows"] == 40
     assert kinds.metrics_["accuracy"] > 0.9
     assert 0 <= kinds.metrics_["calibration_error"] <= 1
+
+
+@pytest.mark.parametrize("tied", [True, False])
+def test_learns_with_one_matrix_and_with_two(tied):
+    settings = ClassifierSettings(hidden_dim=16, seeds=2, tied=tied, descent=QUICK.descent)
+    fitted = RouteClassifier(settings).fit(*blobs())
+    assert fitted.weights_.tensors["w"].shape == (1 if tied else 2, 32, 12)
+    assert fitted.metrics_["accuracy"] > 0.9
+
+
+def test_many_rows_are_walked_in_larger_batches():
+    descent = Descent(learning_rate=0.001, batch_size=64)
+    assert _paced(descent, 4_000) == descent
+    assert _paced(descent, 10_000_000).batch_size == 256
+    assert _paced(descent, 10_000_000).learning_rate == pytest.approx(0.002)
 
 
 def test_classify_is_sorted_and_sums_to_one(kinds):
