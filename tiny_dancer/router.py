@@ -354,7 +354,9 @@ class Router:
 
     def _confidence_basis(self, position: int) -> str:
         observed = int(self.performance.requests[position])
-        return f"prior and {observed} outcomes" if observed else "prior"
+        if not observed:
+            return "prior"
+        return "prior and 1 outcome" if observed == 1 else f"prior and {observed} outcomes"
 
     def _standing(self, estimate: Estimate, position: int, score: float) -> Standing:
         return Standing(

@@ -193,7 +193,7 @@ def test_confidence_is_the_shaded_prior_before_any_outcome_and_says_so(four):
     score = explain(four)[row.agent_name].score
     assert row.confidence != pytest.approx(score, abs=0.01)
     record(four, row.agent_name)
-    assert route(four).confidence_basis == "prior and 1 outcomes"
+    assert route(four).confidence_basis == "prior and 1 outcome"
 
 
 def test_a_routes_priority_breaks_near_ties_and_nothing_else(meaning_db):

@@ -43,8 +43,6 @@ SELECT name, 'month', amount FROM unnest($1, $2) AS given (name, amount)
 ON CONFLICT ON CONSTRAINT budgets_scope_period DO UPDATE
 SET limit_amount = excluded.limit_amount, updated_at = now()
 """
-# A registered figure counts as much as this many observations.
-PRIOR_OBSERVATIONS = 20.0
 # Tokens that a request is taken to have where nothing was recorded.
 TYPICAL_INPUT_TOKENS = 256
 
@@ -114,22 +112,25 @@ def _apply(backend: Backend, allocation: BudgetAllocation) -> None:
 
 def _history(row: Row, settings: Settings) -> AgentHistory:
     observed, seen = row["mean_quality"], row["observations"]
+    strength = settings.prior_strength
     return AgentHistory(
         name=row["name"],
-        quality=_blend(row["quality_score"], observed, seen),
-        latency_ms=_blend(row["avg_latency_ms"], row["mean_latency_ms"], row["requests"]),
+        quality=_blend(row["quality_score"], observed, seen, strength),
+        latency_ms=_blend(row["avg_latency_ms"], row["mean_latency_ms"], row["requests"], strength),
         cost_per_request=_cost_per_request(row, settings),
         requests=row["requests"],
     )
 
 
-def _blend(prior: float | None, observed: float | None, observations: int) -> float | None:
-    """Return the mean of a registered figure and an observed one, by the number of observations."""
+def _blend(
+    prior: float | None, observed: float | None, observations: int, strength: float
+) -> float | None:
+    """Return the mean of a registered figure, which counts as ``strength``, and an observed one."""
     if observed is None:
         return prior
     if prior is None:
         return observed
-    weight = observations / (observations + PRIOR_OBSERVATIONS)
+    weight = observations / (observations + strength)
     return weight * observed + (1.0 - weight) * prior
 
 
