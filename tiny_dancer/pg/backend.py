@@ -130,7 +130,8 @@ class Backend:
             raise MissingFileError(
                 f'model "{model.name}" on this host is not the one that this database uses',
                 detail=f"Its checksum is {folder.manifest.checksum}, not {model.checksum}.",
-                hint=f"Bring the same build to this host, or embed everything with this one: "
+                hint=f"Run on this host: tiny-dancer model import {model.name}; where another "
+                "build is there on purpose, embed everything with it: "
                 f"SELECT tiny_dancer.use_model('{model.name}');",
             )
         return open_provider(folder, max_windows=max_windows)
