@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 
 import psycopg
 import pytest
-from conftest import url_of
+from databases import url_of
 from refusal import refused
 from registration import call, register
 from test_cost_recording import in_parallel, record

@@ -7,7 +7,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from conftest import url_of
+from databases import url_of
 from registration import agent_names, call, explain, register, register_four, route
 from routes import create
 

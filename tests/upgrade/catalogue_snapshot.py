@@ -49,7 +49,7 @@ PARTS = {
         FROM relations r
     """,
     "column": """
-        SELECT format('%s %s %s null %s default %s identity %s generated %s collation %s comment %s',
+        SELECT format('%s %s %s null %s default %s identity %s generated %s collation %s: %s',
                       r.oid::regclass, a.attname, format_type(a.atttypid, a.atttypmod),
                       NOT a.attnotnull, pg_get_expr(d.adbin, d.adrelid), a.attidentity,
                       a.attgenerated, nullif(a.attcollation, 0)::regcollation,
@@ -87,7 +87,7 @@ PARTS = {
         FROM members m JOIN pg_type t ON m.classid = 'pg_type'::regclass AND t.oid = m.objid
     """,
     "privilege": """
-        WITH lists AS (
+, lists AS (
             SELECT 'function ' || f.oid::regprocedure AS name, f.proowner AS owner,
                    coalesce(f.proacl, acldefault('f', f.proowner)) AS acl FROM functions f
             UNION ALL

@@ -1,6 +1,7 @@
 """Databases on the running server: a template made once, and a clone of it for each test.
 
-`make test` starts the server and says where it is (TINY_DANCER_TEST_URL). Fixtures, from the
+A plugin of pytest, so that the tests of all folders can ask for a database; who asks for none needs
+no server. `make test` starts it and says where it is (TINY_DANCER_TEST_URL). Fixtures, from the
 cheapest on:
 
 - `db`: a connection to a fresh clone with the `hashing` model active: for whatever does not depend
@@ -61,13 +62,21 @@ def use_default_model(**address):
         session.execute("SELECT tiny_dancer.use_model('all-MiniLM-L6-v2')")
 
 
-server = factories.postgresql_noproc(
+template_of_all = factories.postgresql_noproc(
     host=ADDRESS["host"],
     port=ADDRESS["port"],
     user=ADDRESS["user"],
     dbname=PREFIX,
     load=[create_extension],
 )
+
+
+@pytest.fixture(scope="session")
+def server(running_server, request):
+    """The server, with the template that databases are cloned from."""
+    return request.getfixturevalue("template_of_all")
+
+
 meaning_server = factories.postgresql_noproc(
     depends_on="server", dbname=f"{PREFIX}_meaning", load=[use_default_model]
 )
@@ -75,7 +84,7 @@ clone = factories.postgresql("server")
 meaning_clone = factories.postgresql("meaning_server")
 
 
-@pytest.fixture(scope="session", autouse=True)
+@pytest.fixture(scope="session")
 def running_server():
     """Fail once and clearly, and not in every test, where there is no server."""
     if not URL:

@@ -1,0 +1,3 @@
+"""What the tests of all folders share."""
+
+pytest_plugins = ["databases"]
