@@ -10,6 +10,7 @@ import pytest
 from databases import url_of
 from registration import agent_names, call, explain, register, register_four, route
 from routes import create
+from training import train_quickly
 
 KEPT_TABLES = (
     *("agents", "agent_embeddings", "models", "settings", "capability_aliases", "granted_roles"),
@@ -65,7 +66,8 @@ def answers(session):
 
 
 def record_everything(session):
-    """Routes, budgets, reservations, decisions and outcomes; setup() made classifiers."""
+    """Routes, classifiers, budgets, reservations, decisions and outcomes."""
+    train_quickly(session)
     create(session, "code", "coder", utterances=["Write code", "Fix this bug"])
     create(session, "hello", "gpt-4", "Say hello", conditions={"rate_limit": 100})
     call(session, "ruvector_semantic_route", query="Say hello", consume=True)

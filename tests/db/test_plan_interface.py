@@ -149,6 +149,7 @@ AGENTS = ("claude-3-haiku", "code-specialist", "gpt-4")
 
 def test_the_interface_of_the_plan_in_order(meaning_db):
     db = meaning_db
+    db.execute("SELECT * FROM tiny_dancer.setup()")
     warnings = []
     db.add_notice_handler(lambda notice: warnings.append(notice.severity_nonlocalized))
 

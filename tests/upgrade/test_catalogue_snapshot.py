@@ -16,7 +16,9 @@ def installed(new_database, connect):
 def test_two_installations_are_equal_whatever_the_schema(installed, new_database, connect):
     other = connect(dbname=new_database())
     other.execute('CREATE SCHEMA "My Router"; CREATE TABLE public.something ()')
-    other.execute('CREATE EXTENSION vector; CREATE EXTENSION tiny_dancer SCHEMA "My Router" CASCADE')
+    other.execute(
+        'CREATE EXTENSION vector; CREATE EXTENSION tiny_dancer SCHEMA "My Router" CASCADE'
+    )
     assert catalogue_snapshot(other).splitlines() == catalogue_snapshot(installed).splitlines()
 
 
