@@ -21,6 +21,7 @@ from __future__ import annotations
 
 import itertools
 import os
+from concurrent.futures import ThreadPoolExecutor
 from urllib.parse import quote
 
 import psycopg
@@ -80,8 +81,6 @@ def server(running_server, request):
 meaning_server = factories.postgresql_noproc(
     depends_on="server", dbname=f"{PREFIX}_meaning", load=[use_default_model]
 )
-clone = factories.postgresql("server")
-meaning_clone = factories.postgresql("meaning_server")
 
 
 @pytest.fixture(scope="session")
@@ -91,22 +90,93 @@ def running_server():
         pytest.exit("TINY_DANCER_TEST_URL is not set; run the tests with: make test", returncode=4)
 
 
+class Background:
+    """Makes and drops databases, one after the other, while tests run."""
+
+    def __init__(self):
+        self._worker = ThreadPoolExecutor(max_workers=1)
+        self._dropped = []
+
+    def make(self, template):
+        """Return what will be the name of a clone of the template."""
+        return self._worker.submit(make_clone, template)
+
+    def drop(self, name):
+        self._dropped.append(self._worker.submit(janitor(name).drop))
+
+    def settle(self):
+        """Wait until whatever is to be dropped is gone."""
+        while self._dropped:
+            self._dropped.pop().result()
+
+
+def make_clone(template):
+    made = janitor(f"{PREFIX}_clone_{next(ordinals)}", template)
+    made.init()
+    return made.dbname
+
+
+class Clones:
+    """Clones of a template. The next one is made while a test uses the last one.
+
+    It takes half a second of one core; with two cores nobody waits for it.
+    """
+
+    def __init__(self, template, background):
+        self._template = template
+        self._background = background
+        self._next = background.make(template)
+
+    def take(self):
+        """Return the name of a database that nobody has used."""
+        made = self._next.result()
+        self._next = self._background.make(self._template)
+        return made
+
+    def give_back(self, name):
+        self._background.drop(name)
+
+    def close(self):
+        self.give_back(self._next.result())
+        self._background.settle()
+
+
+@pytest.fixture(scope="session")
+def background():
+    return Background()
+
+
+@pytest.fixture(scope="session")
+def clones(server, background):
+    made = Clones(server.template_dbname, background)
+    yield made
+    made.close()
+
+
+@pytest.fixture(scope="session")
+def meaning_clones(meaning_server, background):
+    made = Clones(meaning_server.template_dbname, background)
+    yield made
+    made.close()
+
+
 @pytest.fixture
-def db(clone):
+def db(clones):
     """A session on a fresh database, with a hashing model active."""
-    return prepared(clone)
+    yield from session_on(clones)
 
 
 @pytest.fixture
-def meaning_db(meaning_clone):
+def meaning_db(meaning_clones):
     """A session on a fresh database, with the default model active."""
-    return prepared(meaning_clone)
+    yield from session_on(meaning_clones)
 
 
-def prepared(connection):
-    connection.autocommit = True
-    connection.row_factory = namedtuple_row
-    return connection
+def session_on(clones):
+    name = clones.take()
+    with open_session(ADDRESS["host"], ADDRESS["port"], ADDRESS["user"], name) as session:
+        yield session
+    clones.give_back(name)
 
 
 @pytest.fixture
@@ -180,7 +250,7 @@ def new_database(running_server):
 
 
 @pytest.fixture
-def new_role(running_server):
+def new_role(running_server, background):
     """Make a role that may log in: new_role('reader') -> its name. Ask for it before `db`."""
     names = []
 
@@ -192,6 +262,7 @@ def new_role(running_server):
         return role
 
     yield create
+    background.settle()
     for role in names:
         drop_role(role)
 
