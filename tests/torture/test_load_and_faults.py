@@ -1,4 +1,4 @@
-"""Thirty-two sessions at work while the server is killed and stopped: what it acknowledged holds."""
+"""Thirty-two sessions at work while the server is killed and stopped: what was promised holds."""
 
 from __future__ import annotations
 
