@@ -71,6 +71,37 @@ def own_folder(path):
     return path
 
 
+def own_programs(name):
+    """Copy the server's programs and library, without a model, as another host would have them.
+
+    PostgreSQL finds its folders from where its program lies, and the extension its library and
+    models from where PostgreSQL's libraries lie.
+    """
+    root = FOLDER / name
+    shutil.rmtree(root, ignore_errors=True)
+    source = STATE / "server"
+    # Linked files, which nobody may write to in place: half a second, where copies would take ten.
+    shutil.copytree(source, root, symlinks=True, copy_function=os.link)
+    bindir = root / BINDIR.relative_to(source)
+    empty_models(bindir)
+    return bindir
+
+
+def empty_models(bindir):
+    models = models_of(bindir)
+    shutil.rmtree(models)
+    models.mkdir()
+
+
+def models_of(bindir):
+    return library_of(bindir) / "models"
+
+
+def library_of(bindir):
+    """The folder of the library's versions and of the models, which the server's programs name."""
+    return Path(run_as_server_user(bindir / "pg_config", "--pkglibdir").strip()) / "tiny_dancer"
+
+
 class Cluster:
     """A server with its data directory.
 
@@ -86,6 +117,11 @@ class Cluster:
         self.bindir = Path(bindir)
         self.folder = folder or FOLDER / name
         self.log = FOLDER / f"{name}.log"
+
+    @property
+    def models(self):
+        """The folder of the models that this server finds."""
+        return models_of(self.bindir)
 
     def create(self, **settings):
         """Make the data directory."""
