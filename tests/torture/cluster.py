@@ -33,6 +33,9 @@ timezone = 'UTC'
 log_line_prefix = '%m [%p] '
 """
 
+# For scenarios in which no crash is part.
+UNSAFE = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
+
 
 def server_user():
     """The ordinary user that the throw-away server runs as."""

@@ -10,7 +10,7 @@ import time
 
 import psycopg
 import pytest
-from cluster import DATABASE, FOLDER, OWNER, SOCKETS, Cluster, own_folder, server_identity
+from cluster import DATABASE, FOLDER, OWNER, SOCKETS, UNSAFE, Cluster, own_folder, server_identity
 from outcomes import acquire, release, renew, settings
 from psycopg.rows import namedtuple_row
 from refusal import refused
@@ -42,7 +42,7 @@ pytestmark = pytest.mark.skipif(not PGBOUNCER, reason="pgbouncer is not at hand"
 
 @pytest.fixture(scope="module")
 def cluster():
-    made = Cluster("pooled", PORT).create().start()
+    made = Cluster("pooled", PORT).create(**UNSAFE).start()
     with made.create_database() as session:
         settings(session, live_state_seconds="0")
         register_four(session)
