@@ -126,13 +126,13 @@ class Cluster:
         """The folder of the models that this server finds."""
         return models_of(self.bindir)
 
-    def create(self, **settings):
-        """Make the data directory."""
+    def create(self, *options, **settings):
+        """Make the data directory, with options of initdb and settings of its own."""
         own_folder(self.folder)
         self.program(
             "initdb",
             *("-D", self.folder, "-U", OWNER, "-A", "trust", "-E", "UTF8"),
-            *("--locale=C.UTF-8", "--no-sync"),
+            *("--locale=C.UTF-8", "--no-sync", *options),
         )
         self.configure(**settings)
         return self
@@ -202,10 +202,10 @@ class Cluster:
             **options,
         )
 
-    def create_database(self, model="hashing-384", provider="hashing"):
+    def create_database(self, model="hashing-384", provider="hashing", clause=""):
         """Make the database with the extension in it, and return a session."""
         with self.connect("postgres") as session:
-            session.execute(f"CREATE DATABASE {DATABASE}")
+            session.execute(f"CREATE DATABASE {DATABASE} {clause}")
         session = self.connect()
         session.execute("SET client_min_messages = warning")
         session.execute("CREATE EXTENSION tiny_dancer CASCADE")
