@@ -49,8 +49,7 @@ def run_as_server_user(*command, check=True, **options):
         capture_output=True,
         text=True,
         timeout=120,
-        **server_identity(),
-        **options,
+        **{**server_identity(), **options},
     )
     assert not check or done.returncode == 0, f"{command[0]}: {done.stdout}{done.stderr}"
     return done.stdout
