@@ -117,7 +117,7 @@ SENSIBLE = {
 
 
 @st.composite
-def passed_arguments(draw, function, values=VALUES):
+def passed_arguments(draw, function):
     """From name to (type, value): what is needed, sensible as a rule, and some of the others."""
     passed = {}
     for ordinal, (name, kind) in enumerate(zip(function.arguments, function.types, strict=True)):
@@ -126,7 +126,7 @@ def passed_arguments(draw, function, values=VALUES):
         if name in SENSIBLE and draw(st.integers(0, 2)):
             passed[name] = (kind, SENSIBLE[name])
         else:
-            passed[name] = (kind, draw(values[kind]))
+            passed[name] = (kind, draw(VALUES[kind]))
     return passed
 
 
