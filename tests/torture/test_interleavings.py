@@ -16,7 +16,7 @@ from psycopg.pq import TransactionStatus
 from registration import register
 from routes import create
 
-STEPS = 900
+STEPS = 600
 SESSIONS = 3
 NAMES = [f"agent-{number}" for number in range(6)]
 ROUTES = [f"route-{number}" for number in range(4)]
