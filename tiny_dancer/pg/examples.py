@@ -65,7 +65,7 @@ def _relation(query: str) -> str:
 
 def _wrapped(query: str, columns: Sequence[str]) -> str:
     names = ", ".join(column.split()[0] for column in columns)
-    wanted = ", ".join(f"example.{column.replace(' ', '::', 1)}" for column in columns)
+    wanted = ", ".join(f"example.{column.replace(' ', '::pg_catalog.', 1)}" for column in columns)
     return f"SELECT {wanted} FROM {_relation(query)} ({names})"
 
 
