@@ -5,23 +5,20 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from tiny_dancer.embedding.external import ExternalProvider
-from tiny_dancer.embedding.hashing import HashingProvider
-from tiny_dancer.embedding.model_folder import find_model
-from tiny_dancer.embedding.provider import EmbeddingProvider, open_provider
-from tiny_dancer.embedding.windows import DEFAULT_MAX_WINDOWS
-from tiny_dancer.errors import MissingFileError
 from tiny_dancer.pg.boundary import server_error_class
 from tiny_dancer.pg.classifier_cache import ClassifierCache
 from tiny_dancer.pg.live_state import LiveRouters
 from tiny_dancer.pg.model import ActiveModel
 from tiny_dancer.pg.route_snapshot import RouteCache
 from tiny_dancer.pg.snapshot import Configuration, SnapshotCache
+
+if TYPE_CHECKING:
+    from tiny_dancer.embedding.provider import EmbeddingProvider
 
 Row = dict[str, Any]
 
@@ -115,23 +112,12 @@ class Backend:
             self._text_vectors = (model, {})
         return self._text_vectors[1]
 
-    def open(self, model: ActiveModel, max_windows: int = DEFAULT_MAX_WINDOWS) -> EmbeddingProvider:
-        """Open a model's provider.
+    def open(self, model: ActiveModel, max_windows: int) -> EmbeddingProvider:
+        """Open a model's provider; what that needs is imported now and not before.
 
         Raises:
             MissingFileError: the model's files are missing, or are not those of the database.
         """
-        if model.provider == "external":
-            return ExternalProvider(model.dimension, name=model.name)
-        if model.provider == "hashing":
-            return HashingProvider(model.dimension, name=model.name)
-        folder = find_model(self.models_dir, model.name)
-        if folder.manifest.checksum != model.checksum:
-            raise MissingFileError(
-                f'model "{model.name}" on this host is not the one that this database uses',
-                detail=f"Its checksum is {folder.manifest.checksum}, not {model.checksum}.",
-                hint=f"Run on this host: tiny-dancer model import {model.name}; where another "
-                "build is there on purpose, embed everything with it: "
-                f"SELECT tiny_dancer.use_model('{model.name}');",
-            )
-        return open_provider(folder, max_windows=max_windows)
+        from tiny_dancer.pg.opened_model import open_model
+
+        return open_model(self, model, max_windows)
