@@ -72,13 +72,24 @@ class Batching:
         mine = [_Waiting(text, max_windows, loop.create_future()) for text in texts]
         self._waiting.extend(mine)
         self._start()
-        return np.stack(await asyncio.gather(*(waiting.vector for waiting in mine)))
+        try:
+            return np.stack(await asyncio.gather(*(waiting.vector for waiting in mine)))
+        except BaseException:
+            self._abandon(mine)
+            raise
 
     async def close(self) -> None:
         """Wait for what is under way, and end the threads."""
         while self._running:
             await asyncio.wait(self._running)
         self._pool.shutdown()
+
+    def _abandon(self, texts: Sequence[_Waiting]) -> None:
+        """Free the places of texts that nobody waits for any more."""
+        for waiting in texts:
+            waiting.vector.cancel()
+        kept = [waiting for waiting in self._waiting if not waiting.vector.done()]
+        self._waiting = deque(kept)
 
     def _start(self) -> None:
         """Give every idle thread of the engine what waits."""
@@ -97,9 +108,7 @@ class Batching:
         while self._waiting and len(batch) < self._max_batch:
             if batch and self._waiting[0].max_windows != batch[0].max_windows:
                 break
-            waiting = self._waiting.popleft()
-            if not waiting.vector.done():
-                batch.append(waiting)
+            batch.append(self._waiting.popleft())
         return batch
 
     async def _run(self, batch: list[_Waiting]) -> None:

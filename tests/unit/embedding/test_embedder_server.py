@@ -121,6 +121,15 @@ def test_a_bad_text_fails_alone(path):
         first.result()
 
 
+def test_the_rest_of_a_request_that_failed_is_not_embedded(path):
+    with running_server(path, MadeUpEngine(gains_from_batches=False)) as running:
+        client = running.client()
+        with pytest.raises(InvalidArgumentError, match="has no token"):
+            client.embed_batch(["good", "no token", *["more"] * 20])
+        np.testing.assert_array_equal(client.embed("next"), vector_of("next"))
+        assert len(running.engine.calls) < 6
+
+
 def test_a_failing_model_is_told_without_its_secrets_and_the_server_goes_on(path):
     with running_server(path) as running:
         client = running.client()
@@ -140,7 +149,7 @@ def test_texts_of_a_client_that_left_are_not_embedded(path):
         leaving.sendall(wire.pack_request(["given up"] * 5, 4))
         wait_for(lambda: len(running.batching._waiting) == 5)
         leaving.close()
-        wait_for(lambda: all(waiting.vector.done() for waiting in running.batching._waiting))
+        wait_for(lambda: not running.batching._waiting)
         engine.go_on.set()
         first.result()
         np.testing.assert_array_equal(running.client().embed("next"), vector_of("next"))
