@@ -52,6 +52,9 @@ class OnnxProvider:
             self._session = load_session(folder)
         self._prefix, self._suffix = _special_tokens(self._tokenizer)
         self._window = folder.manifest.max_tokens - len(self._prefix) - len(self._suffix)
+        if self._window < 1:
+            too_short = ValueError(f"a window of {folder.manifest.max_tokens} tokens")
+            raise _unloadable(folder, GRAPH_FILE, too_short)
 
     @property
     def name(self) -> str:
