@@ -16,6 +16,10 @@ from tiny_dancer.embedding.model_folder import validate_model_name
 from tiny_dancer.embedding.windows import mean_direction, unit, window_starts
 from tiny_dancer.errors import InvalidArgumentError, MissingFileError
 
+_SETTINGS = ("*.json", "*.txt", "*.model")
+_OTHER_FORMATS = ("onnx", "openvino")
+_OWNER_OF_BARE_NAMES = "sentence-transformers"
+
 
 class SentenceTransformerEngine:
     """Embeds texts in batches, each text of up to one window exactly as ``encode`` does.
@@ -49,7 +53,7 @@ class SentenceTransformerEngine:
             )
         dimension = len(self._model.encode("a"))
         self._window = _window(self._model, self._tokenizer)
-        self.identity = Identity(checked, dimension, _checksum(self._model, self._tokenizer))
+        self.identity = Identity(checked, dimension, _checksum(_files(name_or_path)))
 
     def embed(self, texts: Sequence[str], max_windows: int) -> NDArray[np.float32]:
         """Embed texts in one batch.
@@ -119,13 +123,41 @@ def _window(model: Any, tokenizer: Any) -> int:
     return int(most) - int(tokenizer.num_special_tokens_to_add(pair=False))
 
 
-def _checksum(model: Any, tokenizer: Any) -> str:
-    """Digest all that decides the vectors: weights, tokens, window; not where they came from."""
+def _checksum(files: Path) -> str:
+    """Digest the files that decide the vectors, hexadecimal.
+
+    Not the weights in memory: what a checkpoint lacks, often the unused pooler, is random anew
+    each time that it is loaded.
+    """
     digest = hashlib.sha256(b"sentence-transformers")
-    for name, tensor in sorted(model.state_dict().items()):
-        digest.update(f"{name} {tuple(tensor.shape)} {tensor.dtype}".encode())
-        digest.update(tensor.cpu().contiguous().view(-1).float().numpy().tobytes())
-    digest.update(tokenizer.backend_tokenizer.to_str().encode())
-    digest.update(str(model.max_seq_length).encode())
-    digest.update(repr(model).encode())
+    weights = sorted(files.rglob("*.safetensors")) or sorted(files.rglob("*.bin"))
+    settings = (path for suffix in _SETTINGS for path in files.rglob(suffix))
+    chosen = {path for path in (*weights, *settings) if not _is_other_format(path, files)}
+    for path in sorted(chosen):
+        with path.open("rb") as stream:
+            contents = hashlib.file_digest(stream, "sha256").hexdigest()
+        digest.update(f"{path.relative_to(files)} {contents}\n".encode())
     return digest.hexdigest()
+
+
+def _is_other_format(path: Path, files: Path) -> bool:
+    parts = path.relative_to(files).parts
+    return parts[0] in _OTHER_FORMATS or any(part.startswith(".") for part in parts)
+
+
+def _files(name_or_path: str) -> Path:
+    """Return the folder of a model that was loaded just now: given, or in the hub's cache."""
+    folder = Path(name_or_path)
+    if folder.is_dir():
+        return folder
+    hub = _package("huggingface_hub")
+    for repository in (name_or_path, f"{_OWNER_OF_BARE_NAMES}/{name_or_path}"):
+        try:
+            return Path(hub.snapshot_download(repository, local_files_only=True))
+        except (OSError, ValueError):
+            # Not this one: the errors of the hub derive from these.
+            continue
+    raise MissingFileError(
+        f"files of {name_or_path!r} cannot be found after loading it",
+        hint="Pass a folder that sentence-transformers saved.",
+    )

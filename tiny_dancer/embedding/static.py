@@ -105,7 +105,7 @@ def _direction(total: NDArray[np.int32] | NDArray[np.int64]) -> NDArray[np.float
 def _load_table(folder: ModelFolder) -> NDArray[np.int8]:
     try:
         table = np.load(folder.file(TABLE_FILE), mmap_mode="r", allow_pickle=False)
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, EOFError) as error:
         raise _unusable(folder, TABLE_FILE, str(error)) from error
     dimension = folder.manifest.dimension
     if table.ndim != 2 or table.dtype != np.int8 or table.shape[1] != dimension:
