@@ -100,7 +100,7 @@ def _model(backend: Backend) -> Iterator[Finding]:
             find_model(backend.models_dir, model.name, verify="sha256")
         elif model.provider == "service":
             # A connection that is open already would not notice that the socket is gone.
-            backend.open(model, configuration.settings.max_windows)
+            backend.open(model)
     except TinyDancerError as error:
         yield Finding("embedding model", False, error.message, error.hint)
         return

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from tiny_dancer.agents.capabilities import capability_text
 from tiny_dancer.embedding.model_folder import validate_model_name
-from tiny_dancer.embedding.windows import DEFAULT_MAX_WINDOWS
 from tiny_dancer.errors import NotReadyError, shown
 from tiny_dancer.pg import route_store, store
 from tiny_dancer.pg.embedding import NOTICE_EVERY
@@ -120,11 +118,11 @@ def _registered_model(
     if build.checksum != known.checksum:
         backend.rows(RENAME, ("bigint", "text"), known.id, retired_name(known))
         return _add_model(backend, name, build)
-    model = replace(known, provider=build.provider)
+    model = known._replace(provider=build.provider)
     if model != known:
         backend.rows(RUN_BY, ("bigint", "text"), model.id, model.provider)
     # Opened once before anything refers to it: what is missing is said here.
-    backend.open(model, DEFAULT_MAX_WINDOWS)
+    backend.open(model)
     return model
 
 

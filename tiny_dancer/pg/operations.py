@@ -37,7 +37,7 @@ def setup(backend: Backend, model: str | None) -> list[tuple[str, str]]:
 def _activate_model(backend: Backend, wanted: str | None) -> str:
     active = store.active_model(backend)
     if active is not None and wanted in (None, active.name):
-        backend.open(active, backend.snapshots.configuration().settings.max_windows)
+        backend.open(active)
         return f"{active.name} is active already"
     name = wanted or DEFAULT_MODEL
     backend.report_progress(f"activating the embedding model {name}")

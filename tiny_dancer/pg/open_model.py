@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from tiny_dancer.embedding.provider import EmbeddingProvider, open_provider
+from tiny_dancer.embedding.windows import DEFAULT_MAX_WINDOWS
 from tiny_dancer.errors import MissingFileError
 from tiny_dancer.pg.model import ActiveModel
 
@@ -16,8 +17,13 @@ if TYPE_CHECKING:
     from tiny_dancer.pg.backend import Backend
 
 
-def open_model(backend: Backend, model: ActiveModel, max_windows: int) -> EmbeddingProvider:
+def open_model(backend: Backend, model: ActiveModel, max_windows: int | None) -> EmbeddingProvider:
     """Open a model's provider.
+
+    Args:
+        backend: of this process.
+        model: what the database says of it.
+        max_windows: a longer text is the mean of up to this many windows; None for the default.
 
     Raises:
         MissingFileError: the model's files are missing, or are not those of the database.
@@ -31,8 +37,8 @@ def open_model(backend: Backend, model: ActiveModel, max_windows: int) -> Embedd
 
         return HashingProvider(model.dimension, name=model.name)
     if model.provider == "service":
-        return _service(backend, model, max_windows)
-    return _of_this_host(backend, model, max_windows)
+        return _service(backend, model, max_windows or DEFAULT_MAX_WINDOWS)
+    return _of_this_host(backend, model, max_windows or DEFAULT_MAX_WINDOWS)
 
 
 def _service(backend: Backend, model: ActiveModel, max_windows: int) -> EmbeddingProvider:
