@@ -20,6 +20,7 @@ from tiny_dancer.embedding.importing.sources import fetch_model
 from tiny_dancer.embedding.importing.staging import make_readable, staging_folder
 from tiny_dancer.embedding.importing.static_fit import (
     FitSettings,
+    centred,
     fit_table,
     mean_cosine_to,
     quantise_table,
@@ -71,7 +72,8 @@ def import_static(
         progress: hears of the steps.
 
     Returns:
-        The model in its place, and its mean cosine to the teacher on practice texts held back.
+        The model in its place, and its mean cosine to the teacher (without the mean of its
+        vectors) on practice texts held back.
 
     Raises:
         InvalidArgumentError: the name is not valid, or the model or its tokenizer not supported.
@@ -91,7 +93,9 @@ def import_static(
         else:
             vocabulary = read_vocabulary(source.path)
             embed = _teacher(teacher, source, staging / "teacher", final_name, progress)
-            table, cosine = _fitted(vocabulary, embed, texts, settings or FitSettings(), progress)
+            table, cosine = fitted_table(
+                vocabulary, embed, texts, settings or FitSettings(), progress
+            )
         folder = staging / "model" / final_name
         folder.mkdir(parents=True)
         write_static_folder(
@@ -121,7 +125,7 @@ def _teacher(kind: str, source: ModelSource, staging: Path, name: str, progress:
     return open_provider(folder, max_windows=1).embed_batch
 
 
-def _fitted(
+def fitted_table(
     vocabulary: Vocabulary, embed: Embed, count: int, settings: FitSettings, progress: Progress
 ) -> tuple[Floats, float]:
     """Return the fitted table and its mean cosine to the teacher on texts held back."""
@@ -131,7 +135,7 @@ def _fitted(
     progress.step(f"embedding {len(tokens)} tokens")
     alone = _embedded([_as_text(token, word_pieces) for token in tokens], embed, progress)
     progress.step(f"embedding {len(texts)} texts")
-    targets = _embedded(texts, embed, progress)
+    targets = centred(_embedded(texts, embed, progress))
     rows = [word_pieces.rows(text) for text in texts]
     progress.step("fitting the table")
     table = fit_table(
