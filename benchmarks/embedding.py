@@ -19,36 +19,30 @@ from __future__ import annotations
 import argparse
 import gzip
 import json
+import mmap
 import os
 import statistics
 import subprocess
 import sys
 import tempfile
-import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from embedding_process import TEXT, Embed, Floats, open_embed
 from first_call import REQUEST, ROUTE_TEXT, first_call, median_of, register
 from numpy.typing import NDArray
 from scratch_database import new_database
 from timing import cpu_model, fetch_one
 from tqdm import tqdm
 
-from tiny_dancer.embedding.hashing import HashingProvider
-from tiny_dancer.embedding.importing.agreement import PROBES
 from tiny_dancer.embedding.model_folder import list_model_names, read_model_folder
-from tiny_dancer.embedding.provider import EmbeddingProvider, open_provider
-from tiny_dancer.embedding.service import ServiceProvider, ask_greeting
 from tiny_dancer.training.adam import Adam
 from tiny_dancer.training.softmax_cross_entropy import SoftmaxCrossEntropy
 
-Floats = NDArray[np.float32]
-
-# Ten words and a full stop: 13 tokens with those that a transformer adds.
-TEXT = "Please book me a quiet table for two on Friday."
+PROCESS = Path(__file__).with_name("embedding_process.py")
 MODELS = Path(__file__).parents[1] / ".dev" / "models"
 CLIENTS = (1, 4, 16)
 SECONDS = 3.0
@@ -60,14 +54,13 @@ PROVIDERS = ("hashing", "static", "onnx", "service", "sentence-transformers")
 
 
 def main() -> None:
-    """Measure and print; or be one of the processes that are measured."""
+    """Measure and print."""
     arguments = parse_arguments()
-    if arguments.as_process:
-        print(json.dumps(run_process(arguments)))
-        return
     print(f"machine: {cpu_model()}, {len(os.sched_getaffinity(0))} cores")
     print(f"load average at the start {os.getloadavg()[0]:.1f}")
     places = find_places(arguments)
+    # As on a server with other backends: what they map too is not counted as private.
+    mapped = [map_file(file) for place in places.values() for file in model_files(place)]
     with tempfile.TemporaryDirectory(prefix="td") as folder:
         with embedder(arguments, Path(folder) / "e.sock") as socket:
             places["service"] = str(socket)
@@ -78,6 +71,8 @@ def main() -> None:
         print_quality(arguments, places)
     if arguments.url:
         print_backends(arguments, places)
+    for mapping in mapped:
+        mapping.close()
     print(f"load average at the end {os.getloadavg()[0]:.1f}")
 
 
@@ -95,10 +90,6 @@ def parse_arguments() -> argparse.Namespace:
         metavar=("PYTHON", "NAME_OR_PATH"),
         help="a Python with sentence-transformers, and the model as that takes it",
     )
-    parser.add_argument("--as-process", choices=PROVIDERS, help=argparse.SUPPRESS)
-    parser.add_argument("--place", help=argparse.SUPPRESS)
-    parser.add_argument("--seconds", type=float, help=argparse.SUPPRESS)
-    parser.add_argument("--probe", action="store_true", help=argparse.SUPPRESS)
     return parser.parse_args()
 
 
@@ -112,6 +103,19 @@ def find_places(arguments: argparse.Namespace) -> dict[str, str]:
     if "static" not in places:
         print(f"no static model is in {arguments.models_dir}: left out")
     return {name: places[name] for name in PROVIDERS if name in places}
+
+
+def model_files(place: str) -> list[Path]:
+    return [file for file in Path(place).glob("*") if file.stat().st_size]
+
+
+def map_file(file: Path) -> mmap.mmap:
+    """Map a file and touch each of its pages."""
+    with file.open("rb") as stream:
+        mapping = mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ)
+    for page in range(0, len(mapping), mmap.PAGESIZE):
+        _ = mapping[page]
+    return mapping
 
 
 @contextmanager
@@ -170,106 +174,36 @@ def print_throughput(arguments: argparse.Namespace, places: dict[str, str]) -> N
 
 
 def measure_process(arguments: argparse.Namespace, provider: str, place: str) -> Any:
-    done = start_process(arguments, provider, place, "--probe")
-    return finish_process(done)
+    return finish(start(arguments, provider, place, "--texts", str(arguments.texts)))
 
 
 def run_together(arguments: argparse.Namespace, provider: str, place: str, count: int) -> list[Any]:
-    running = [
-        start_process(arguments, provider, place, "--seconds", str(SECONDS)) for _ in range(count)
-    ]
-    return [finish_process(process) for process in running]
+    more = ("--seconds", str(SECONDS))
+    return [finish(one) for one in [start(arguments, provider, place, *more) for _ in range(count)]]
 
 
-def start_process(
+def start(
     arguments: argparse.Namespace, provider: str, place: str, *more: str
 ) -> subprocess.Popen[str]:
-    python = sys.executable
-    if provider == "sentence-transformers":
-        python = arguments.reference[0]
-    command = [python, __file__, "--as-process", provider, "--place", place, *more]
-    command += ["--model", arguments.model, "--texts", str(arguments.texts)]
+    python = sys.executable if provider != "sentence-transformers" else arguments.reference[0]
     # A backend has one thread for native libraries too.
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
-    environment["PYTHONPATH"] = os.pathsep.join(
-        filter(None, [str(Path(__file__).parents[1]), os.environ.get("PYTHONPATH")])
-    )
+    paths = [str(PROCESS.parents[1]), os.environ.get("PYTHONPATH")]
+    environment["PYTHONPATH"] = os.pathsep.join(filter(None, paths))
     return subprocess.Popen(
-        command, stdout=subprocess.PIPE, text=True, env=environment, stderr=subprocess.DEVNULL
+        [python, str(PROCESS), provider, place, "--model", arguments.model, *more],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+        env=environment,
     )
 
 
-def finish_process(process: subprocess.Popen[str]) -> Any:
+def finish(process: subprocess.Popen[str]) -> Any:
     out, _ = process.communicate()
     if process.returncode:
-        raise SystemExit(f"a measured process failed: {' '.join(map(str, process.args))}")
+        raise SystemExit(f"a measured process failed: {process.args}")
     return json.loads(out.splitlines()[-1])
-
-
-def run_process(arguments: argparse.Namespace) -> dict[str, Any]:
-    """Be a process that embeds; return what was measured of it."""
-    embed = open_embed(arguments.as_process, arguments.place, arguments.model)
-    vector = embed(TEXT)
-    found: dict[str, Any] = {"ready": seconds_alive(), "dimension": len(vector)}
-    if arguments.seconds:
-        began, count = time.perf_counter(), 0
-        while time.perf_counter() - began < arguments.seconds:
-            embed(TEXT)
-            count += 1
-        found["rate"] = count / (time.perf_counter() - began)
-    if arguments.probe:
-        found["microseconds"] = microseconds(embed, arguments.texts)
-        found["vectors"] = [embed(text).tolist() for text in PROBES]
-    found["megabytes"] = private_megabytes()
-    return found
-
-
-def open_embed(provider: str, place: str, model: str) -> Callable[[str], Floats]:
-    if provider == "sentence-transformers":
-        from sentence_transformers import SentenceTransformer
-
-        reference = SentenceTransformer(place)
-        return lambda text: np.asarray(reference.encode(text, normalize_embeddings=True))
-    return open_place(provider, place, model).embed
-
-
-def open_place(provider: str, place: str, model: str) -> EmbeddingProvider:
-    if provider == "hashing":
-        return HashingProvider(int(place))
-    if provider == "service":
-        greeting = ask_greeting(Path(place), model)
-        return ServiceProvider(
-            Path(place),
-            name=greeting.name,
-            dimension=greeting.dimension,
-            checksum=greeting.checksum,
-        )
-    return open_provider(Path(place))
-
-
-def microseconds(embed: Callable[[str], Floats], texts: int) -> float:
-    """Return the median of single calls, or of batches of fast ones."""
-    for _ in range(20):
-        embed(TEXT)
-    times = []
-    for _ in range(texts):
-        began = time.perf_counter()
-        embed(TEXT)
-        times.append(time.perf_counter() - began)
-    return statistics.median(times) * 1e6
-
-
-def seconds_alive() -> float:
-    """Return the seconds since this process started."""
-    started = int(Path("/proc/self/stat").read_text().rsplit(")", 1)[1].split()[19])
-    uptime = float(Path("/proc/uptime").read_text().split()[0])
-    return uptime - started / os.sysconf("SC_CLK_TCK")
-
-
-def private_megabytes() -> float:
-    lines = Path("/proc/self/smaps_rollup").read_text().splitlines()
-    sizes = {line.split(":")[0]: line.split()[1] for line in lines[1:]}
-    return (int(sizes["Private_Clean"]) + int(sizes["Private_Dirty"])) / 1024.0
 
 
 def print_quality(arguments: argparse.Namespace, places: dict[str, str]) -> None:
@@ -319,7 +253,7 @@ def read_lines(path: Path) -> list[Any]:
         return [json.loads(line) for line in lines]
 
 
-def embed_all(texts: Sequence[str], embed: Callable[[str], Floats], what: str) -> Floats:
+def embed_all(texts: Sequence[str], embed: Embed, what: str) -> Floats:
     return np.stack([embed(text) for text in tqdm(texts, desc=what, leave=False, disable=None)])
 
 

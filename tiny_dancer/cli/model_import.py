@@ -39,7 +39,7 @@ def add_parser(commands: Commands) -> None:
         choices=["onnx", "static"],
         default="onnx",
         help="what it becomes: onnx is run by each backend; static is a table of tokens that is "
-        "fitted to the model, a minute or more on one core (default: onnx)",
+        "fitted to the model, which takes some minutes on one core (default: onnx)",
     )
     parser.add_argument(
         "--precision",
