@@ -13,6 +13,7 @@ from tiny_dancer.agents.registry import AgentRegistry
 from tiny_dancer.errors import NotReadyError
 from tiny_dancer.pg import store
 from tiny_dancer.pg.model import ActiveModel
+from tiny_dancer.pg.registry_reading import RegistryReader
 from tiny_dancer.settings import Settings
 
 if TYPE_CHECKING:
@@ -116,6 +117,7 @@ class SnapshotCache:
         self.is_live_state_filtered = False
         self._configuration: tuple[tuple[int, int], Configuration] | None = None
         self._snapshot: tuple[Epochs, Snapshot] | None = None
+        self._registries = RegistryReader(backend)
 
     def current(self) -> Snapshot:
         """Return the snapshot of the present epochs, kept or newly read."""
@@ -164,8 +166,10 @@ class SnapshotCache:
     def _read(self, configuration: Configuration, *, is_filtered: bool = False) -> Snapshot:
         if not self._fits(configuration):
             return Snapshot(configuration, None, is_filtered)
-        registry = store.registry(self._backend, configuration.model)
-        return Snapshot(configuration, registry, is_filtered)
+        if is_filtered:
+            self._registries.forget()
+            return Snapshot(configuration, store.registry(self._backend, configuration.model), True)
+        return Snapshot(configuration, self._registries.read(configuration.model))
 
     def _fits(self, configuration: Configuration) -> bool:
         dimension = configuration.model.dimension if configuration.model else 0
