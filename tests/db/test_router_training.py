@@ -119,8 +119,8 @@ def test_odd_rows_give_a_sane_model(trained, query, predictor):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"predictor": "oracle"}, "predictor must be one of"),
-        ({"predictor": ""}, "predictor must be one of"),
+        ({"predictor": "oracle"}, "unknown predictor"),
+        ({"predictor": ""}, "unknown predictor"),
         ({"seed": -1}, "seed is -1"),
         ({"seed": None}, "seed is NULL"),
     ],

@@ -19,7 +19,7 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
-from tiny_dancer.agents.performance import AgentPerformance, blend
+from tiny_dancer.agents.performance import AgentPerformance
 from tiny_dancer.agents.registry import AgentRegistry, prior_log_odds
 from tiny_dancer.learning.router_model import RouterModel
 from tiny_dancer.predictors.platt_scaling import log_odds
@@ -122,7 +122,7 @@ class LearnedQuality:
         others = recent.count - recent.foreseen
         total = recent.foreseen * recent.foreseen_quality + others * usual
         expected = np.where(recent.count > 0.0, total / np.maximum(recent.count, 1.0), usual)
-        moved = blend(expected, self._blend.prior_strength, recent.quality, recent.count)
+        moved = self._blend.level(expected, recent.quality, recent.count)
         return log_odds(moved) - log_odds(expected)
 
     def head_log_odds(self, embedding: Float32Array, lexical: Float32Array) -> Floats:

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tiny_dancer.embedding.native_libraries import release_free_memory
-from tiny_dancer.errors import InvalidArgumentError, NotReadyError
+from tiny_dancer.errors import InvalidArgumentError, NotReadyError, shown
 from tiny_dancer.learning.outcome_table import OutcomeTable
 from tiny_dancer.learning.router_model import RouterModel
 from tiny_dancer.learning.validation import Comparison, Metrics, compare, measure, rounded
@@ -17,7 +17,7 @@ from tiny_dancer.pg import judged_requests, router_models
 from tiny_dancer.pg.judged_requests import Found
 from tiny_dancer.pg.read_only import require_writable
 from tiny_dancer.predictors.automatic import AutomaticPredictor
-from tiny_dancer.predictors.default_predictor import DEFAULT, predictor_by_name
+from tiny_dancer.predictors.default_predictor import DEFAULT, NAMES, predictor_by_name
 from tiny_dancer.predictors.predictor import QualityPredictor
 from tiny_dancer.weights import DamagedWeightsError
 
@@ -64,7 +64,7 @@ def train_router(
 ) -> tuple[Any, ...]:
     """Return the columns of ruvector_train_router."""
     require_writable(backend, "train a router")
-    name, number = DEFAULT if predictor is None else predictor, _checked_seed(seed)
+    name, number = _checked_name(predictor), _checked_seed(seed)
     unfitted = predictor_by_name(name, number)
     configuration = backend.snapshots.configuration()
     model_id = configuration.required_model.id
@@ -109,6 +109,16 @@ def train_router(
         verdict.activated,
         why,
     )
+
+
+def _checked_name(predictor: str | None) -> str:
+    if predictor is None:
+        return DEFAULT
+    if predictor not in NAMES:
+        raise InvalidArgumentError(
+            f"unknown predictor {shown(predictor)}", hint=f"Use one of: {', '.join(NAMES)}."
+        )
+    return predictor
 
 
 def _checked_seed(seed: int | None) -> int:

@@ -8,6 +8,7 @@ import pytest
 from tiny_dancer.agents.agent import Agent
 from tiny_dancer.agents.performance import AgentPerformance, Outcomes
 from tiny_dancer.agents.registry import AgentRegistry
+from tiny_dancer.agents.robust_prior import RobustPrior
 from tiny_dancer.learning.learned_quality import LearnedQuality, NewOutcomes
 from tiny_dancer.learning.router_model import RouterModel
 from tiny_dancer.predictors.prior_blend import PriorBlend
@@ -182,6 +183,6 @@ def test_the_strengths_are_those_of_the_blend():
     agents = registry(1, 2, 3)
     performance = AgentPerformance(agents, Settings())
     quick = LearnedQuality(
-        model(requests=(50,) * 3), agents, performance, 6.0, PriorBlend(1.0, 1.0)
+        model(requests=(50,) * 3), agents, performance, 6.0, PriorBlend(RobustPrior(1.0), 1.0)
     )
     np.testing.assert_allclose(expected(quick), [0.9, 0.2, 0.5], atol=0.02)
