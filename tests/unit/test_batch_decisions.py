@@ -67,9 +67,9 @@ def test_a_batch_decides_as_single_calls_do(constraints, target, seed):
     router = random_router(rng, int(rng.integers(2, 40)))
     requests = random_requests(rng, 60)
     decision = route_block(router, requests, constraints, target)
-    for i, (tokens, embedding) in enumerate(zip(*requests, strict=True)):
+    for i in range(len(requests.input_tokens)):
         try:
-            single = router.route(Request(int(tokens), embedding), constraints, target)
+            single = router.route(requests.single(i), constraints, target)
         except NoSuitableAgentError:
             assert decision.position[i] == NOBODY
             assert decision.candidates[i] == 0

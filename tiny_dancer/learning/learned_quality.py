@@ -24,13 +24,10 @@ from tiny_dancer.agents.registry import AgentRegistry, prior_log_odds
 from tiny_dancer.learning.router_model import RouterModel
 from tiny_dancer.predictors.platt_scaling import log_odds
 from tiny_dancer.predictors.prior_blend import PriorBlend
+from tiny_dancer.tie_rounding import SIMILARITY_ROUNDER
 from tiny_dancer.weights import Float32Array
 
 Floats = NDArray[np.float64]
-
-# As with similarities: a prediction made alone and one of a batch differ in their last bits.
-DECIMALS = 6
-SCALE = 10.0**DECIMALS
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -125,11 +122,11 @@ class LearnedQuality:
         moved = self._blend.level(expected, recent.quality, recent.count)
         return log_odds(moved) - log_odds(expected)
 
-    def head_log_odds(self, embedding: Float32Array, lexical: Float32Array) -> Floats:
+    def head_log_odds(self, embedding: Float32Array, lexical: Float32Array | None) -> Floats:
         """Return what the heads say of one request, in log-odds times trust, [h]."""
         return self._weighed(self.model.predict(embedding, lexical))
 
-    def head_log_odds_batch(self, embeddings: Float32Array, lexical: Float32Array) -> Floats:
+    def head_log_odds_batch(self, embeddings: Float32Array, lexical: Float32Array | None) -> Floats:
         """Return what the heads say of several requests, [b, h]."""
         return self._weighed(self.model.predict_batch(embeddings, lexical))
 
@@ -137,9 +134,10 @@ class LearnedQuality:
         chosen = predicted if self._all else predicted[..., self._columns]
         odds = chosen / (1.0 - chosen)
         np.log(odds, out=odds)
-        odds *= SCALE
-        np.rint(odds, out=odds)
-        odds *= self._trust / SCALE
+        # As with similarities: made alone and in a batch, predictions differ in their last bits.
+        odds += SIMILARITY_ROUNDER
+        odds -= SIMILARITY_ROUNDER
+        odds *= self._trust
         return odds
 
     def expected(self, heads: Floats, nearness: Floats) -> Floats:

@@ -18,6 +18,8 @@ from tiny_dancer.predictors.observations import Floats, Observations
 from tiny_dancer.predictors.predictor import QualityPredictor
 from tiny_dancer.weights import DamagedWeightsError, Float32Array
 
+_NO_WORDS = np.zeros(0, dtype=np.float32)
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class RouterModel:
@@ -142,13 +144,30 @@ class RouterModel:
             "checksum": checksum(blob, self.model_id, self.last_usage_id, self.agent_ids, lists),
         }
 
-    def predict(self, embedding: Float32Array, lexical: Float32Array) -> Floats:
-        """Predict for one request, [d] and [COUNT] → [a]."""
-        return self.predictor.predict(embedding, lexical[: self.predictor.lexical_dim_])
+    @property
+    def goes_by_wording(self) -> bool:
+        """Whether a prediction needs lexical features."""
+        return self.predictor.lexical_dim_ > 0
 
-    def predict_batch(self, embeddings: Float32Array, lexical: Float32Array) -> Floats:
-        """Predict for several requests, [n, d] and [n, COUNT] → [n, a]."""
-        return self.predictor.predict_batch(embeddings, lexical[:, : self.predictor.lexical_dim_])
+    def predict(self, embedding: Float32Array, lexical: Float32Array | None) -> Floats:
+        """Predict for one request, [d] and [COUNT] → [a].
+
+        Args:
+            embedding: of the request, [d].
+            lexical: its lexical features, [COUNT]; None will do for a model that does not go by
+                the wording.
+
+        Raises:
+            InvalidArgumentError: wrong lengths, or a value that is not finite.
+        """
+        words = _NO_WORDS if lexical is None or not self.goes_by_wording else lexical
+        return self.predictor.predict(embedding, words)
+
+    def predict_batch(self, embeddings: Float32Array, lexical: Float32Array | None) -> Floats:
+        """Predict for several requests, [n, d] and [n, COUNT] → [n, a]; see ``predict``."""
+        if lexical is None or not self.goes_by_wording:
+            lexical = np.zeros((len(embeddings), 0), dtype=np.float32)
+        return self.predictor.predict_batch(embeddings, lexical)
 
 
 def checksum(

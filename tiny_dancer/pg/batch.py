@@ -187,7 +187,7 @@ def _route_blocks(
     progress = backend.progress(NOTICE_EVERY_SECONDS)
     decisions = []
     for block in _blocks(router, requests):
-        part = Requests(requests.input_tokens[block], requests.embeddings[block])
+        part = requests.part(block)
         decisions.append(route_block(router, part, constraints, target, weights))
         progress(f"routed {block.stop} of {len(requests.input_tokens)} requests")
     return join(decisions) if decisions else _nothing(len(requests.input_tokens))
@@ -213,7 +213,7 @@ def _route_jointly(
     decisions, choices = [], []
     latency = router.performance.latency_ms
     for block in _blocks(router, requests):
-        part = Requests(requests.input_tokens[block], requests.embeddings[block])
+        part = requests.part(block)
         estimate = estimate_block(router, part)
         kept = candidates_of(router, part, estimate, each)
         usable = kept.any(axis=1)
@@ -258,7 +258,7 @@ def _check_joint_size(elements: int) -> None:
 
 def _nobody(router: Router, requests: Requests, index: int, constraints: RoutingConstraints) -> str:
     """Return why nobody fits, as the single call says it."""
-    single = Request(int(requests.input_tokens[index]), requests.embeddings[index])
+    single = requests.single(index)
     try:
         router.candidates(router.estimate(single), single, constraints)
     except TinyDancerError as error:

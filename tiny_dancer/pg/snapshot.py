@@ -22,27 +22,32 @@ if TYPE_CHECKING:
 # holds are checked with those of the first half. Rights to live state are checked when it is read;
 # whether rows of it are hidden is asked here, where it costs no query of its own.
 EPOCHS = """
-SELECT e.agents, e.models, e.settings,
+SELECT e.agents, e.models, e.router_models, e.settings,
        row_security_active('tiny_dancer.agents'::regclass)
        OR row_security_active('tiny_dancer.agent_embeddings'::regclass)
        OR row_security_active('tiny_dancer.capability_aliases'::regclass)
        OR row_security_active('tiny_dancer.models'::regclass)
+       OR row_security_active('tiny_dancer.router_models'::regclass)
        OR row_security_active('tiny_dancer.settings'::regclass)
        OR row_security_active('tiny_dancer.epochs'::regclass) AS is_filtered,
        row_security_active('tiny_dancer.usage'::regclass)
        OR row_security_active('tiny_dancer.feedback'::regclass)
+       OR row_security_active('tiny_dancer.decisions'::regclass)
+       OR row_security_active('tiny_dancer.request_vectors'::regclass)
        OR row_security_active('tiny_dancer.budgets'::regclass)
        OR row_security_active('tiny_dancer.budget_charges'::regclass)
        OR row_security_active('tiny_dancer.budget_holds'::regclass)
        OR row_security_active('tiny_dancer.leases'::regclass)
        OR row_security_active('tiny_dancer.breaker_events'::regclass) AS is_live_state_filtered,
-       EXISTS (SELECT a.*, e.*, c.*, m.*, s.*
+       EXISTS (SELECT a.*, e.*, c.*, m.*, r.*, s.*
                FROM tiny_dancer.agents a, tiny_dancer.agent_embeddings e,
-                    tiny_dancer.capability_aliases c, tiny_dancer.models m, tiny_dancer.settings s
+                    tiny_dancer.capability_aliases c, tiny_dancer.models m,
+                    tiny_dancer.router_models r, tiny_dancer.settings s
                WHERE false) AS never,
        current_user::text AS role
 FROM (SELECT max(epoch) FILTER (WHERE kind = 'agents') AS agents,
              max(epoch) FILTER (WHERE kind = 'models') AS models,
+             max(epoch) FILTER (WHERE kind = 'router_models') AS router_models,
              max(epoch) FILTER (WHERE kind = 'settings') AS settings
       FROM tiny_dancer.epochs) e
 """
@@ -80,11 +85,13 @@ class Snapshot(NamedTuple):
         configuration: settings and model.
         registry: all living agents, None where they are too many to keep.
         is_filtered: whether row-level security hides some of it from the caller.
+        router_model: the active router model, None where there is none that can be used.
     """
 
     configuration: Configuration
     registry: AgentRegistry | None
     is_filtered: bool = False
+    router_model: RouterModel | None = None
 
 
 class Epochs(NamedTuple):
@@ -93,6 +100,7 @@ class Epochs(NamedTuple):
     agents: int
     models: int
     settings: int
+    router_models: int
     is_filtered: bool
 
     @property
