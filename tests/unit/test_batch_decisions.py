@@ -7,7 +7,6 @@ from tiny_dancer.batch import NOBODY, Requests, blocks, route_block
 from tiny_dancer.constraints import RoutingConstraints
 from tiny_dancer.errors import NoSuitableAgentError
 from tiny_dancer.policies import POLICIES
-from tiny_dancer.request import Request
 from tiny_dancer.router import Router
 
 DIMENSION = 24

@@ -1,4 +1,4 @@
-"""The router models of a database: stored, activated, and the active one kept by a backend."""
+"""The router models of a database: stored, activated, read."""
 
 from __future__ import annotations
 
@@ -10,13 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tiny_dancer.errors import NotReadyError, TinyDancerError, UnknownObjectError
+from tiny_dancer.learning.router_model import RouterModel
 from tiny_dancer.pg.read_only import require_writable
-from tiny_dancer.weights import DamagedWeightsError
 
 if TYPE_CHECKING:
-    from tiny_dancer.learning.router_model import RouterModel
     from tiny_dancer.pg.backend import Backend
-    from tiny_dancer.pg.model import ActiveModel
 
 COLUMNS = """
 r.id, r.model_id, r.agent_ids, r.agent_requests, r.agent_outcomes, r.agent_means, r.last_usage_id,
@@ -26,13 +24,6 @@ ONE = f"""
 SELECT {COLUMNS}, m.name AS embedding_model, m.dimension, m.active AS is_current, r.active
 FROM tiny_dancer.router_models r JOIN tiny_dancer.models m ON m.id = r.model_id
 WHERE r.id = $1
-"""
-# The active one first, then those that were active before it, the latest first.
-CHOSEN = """
-SELECT r.id, r.active FROM tiny_dancer.router_models r
-WHERE r.activated_at IS NOT NULL
-  AND EXISTS (SELECT FROM tiny_dancer.router_models a WHERE a.active)
-ORDER BY r.active DESC, r.activated_at DESC, r.id DESC
 """
 TRAINING_REQUESTS = """
 SELECT request_keys FROM tiny_dancer.router_training_requests WHERE router_model_id = $1
@@ -59,60 +50,6 @@ ACTIVE = "SELECT id FROM tiny_dancer.router_models WHERE active"
 ONE_AT_A_TIME = "LOCK TABLE tiny_dancer.router_models IN SHARE ROW EXCLUSIVE MODE"
 
 
-class ActiveRouterModel:
-    """Keeps the active router model as long as its epoch is the present one."""
-
-    def __init__(self, backend: Backend) -> None:
-        self._backend = backend
-        self._kept: tuple[tuple[int, int], RouterModel | None] | None = None
-        self._warned_at = -1
-
-    def current(self, epoch: int, model: ActiveModel, *, is_filtered: bool) -> RouterModel | None:
-        """Return the active model, None where there is none for the vectors of today.
-
-        Where it is damaged, the undamaged one that was active before it answers in its place, and
-        a warning says so, once for each state of the models.
-
-        Args:
-            epoch: of the router models.
-            model: the active embedding model.
-            is_filtered: whether row-level security hides some of the models from the caller.
-        """
-        key = (epoch, model.id)
-        if is_filtered:
-            self._kept = None
-            return self._read(epoch, model)
-        if self._kept is None or self._kept[0] != key:
-            self._kept = (key, self._read(epoch, model))
-        return self._kept[1]
-
-    def _read(self, epoch: int, model: ActiveModel) -> RouterModel | None:
-        damage: DamagedWeightsError | None = None
-        for row in self._backend.rows(CHOSEN):
-            if not row["active"] and damage is None:
-                break
-            try:
-                found = stored_model(self._backend, row["id"])
-            except DamagedWeightsError as error:
-                damage = damage or error
-                continue
-            except NotReadyError:
-                continue
-            self._warn(epoch, damage, f"router model {found.id} answers in its place")
-            return found
-        self._warn(epoch, damage, "the router falls back on what was registered")
-        return None
-
-    def _warn(self, epoch: int, damage: DamagedWeightsError | None, instead: str) -> None:
-        if damage is None or self._warned_at == epoch:
-            return
-        self._warned_at = epoch
-        self._backend.plpy.warning(
-            f"{damage.message}: {instead}",
-            hint="Choose another one with ruvector_activate_router(), or train again.",
-        )
-
-
 def stored_model(backend: Backend, router_model_id: int) -> RouterModel:
     """Read a router model.
 
@@ -134,8 +71,6 @@ def stored_model(backend: Backend, router_model_id: int) -> RouterModel:
             hint="Train another one with ruvector_train_router(), or go back to that embedding "
             "model with tiny_dancer.use_model().",
         )
-    from tiny_dancer.learning.router_model import RouterModel  # only who learned pays for it
-
     return RouterModel.from_row(row, dimension=row["dimension"])
 
 

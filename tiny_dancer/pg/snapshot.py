@@ -12,10 +12,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from tiny_dancer.agents.registry import AgentRegistry
 from tiny_dancer.errors import NotReadyError
 from tiny_dancer.pg import store
+from tiny_dancer.pg.active_router_model import ActiveRouterModel
 from tiny_dancer.pg.model import ActiveModel
 from tiny_dancer.settings import Settings
 
 if TYPE_CHECKING:
+    from tiny_dancer.learning.router_model import RouterModel
     from tiny_dancer.pg.backend import Backend
 
 # The second half is never executed. It is there for its names: rights to every column that the copy
@@ -93,6 +95,11 @@ class Snapshot(NamedTuple):
     is_filtered: bool = False
     router_model: RouterModel | None = None
 
+    @property
+    def goes_by_wording(self) -> bool:
+        """Whether expected qualities depend on the wording of a request."""
+        return self.router_model is not None and self.router_model.goes_by_wording
+
 
 class Epochs(NamedTuple):
     """The present epoch of each kind of thing, and whether row-level security hides some of it."""
@@ -124,6 +131,7 @@ class SnapshotCache:
         self.is_live_state_filtered = False
         self._configuration: tuple[tuple[int, int], Configuration] | None = None
         self._snapshot: tuple[Epochs, Snapshot] | None = None
+        self._router_models = ActiveRouterModel(backend)
 
     def current(self) -> Snapshot:
         """Return the snapshot of the present epochs, kept or newly read."""
@@ -133,7 +141,7 @@ class SnapshotCache:
         self._snapshot = None
         if epochs.is_filtered:
             self._configuration = None
-            return self._read(read_configuration(self._backend), is_filtered=True)
+            return self._read(epochs, read_configuration(self._backend))
         self._snapshot = self._read_settled(epochs)
         return self._snapshot[1]
 
@@ -148,12 +156,18 @@ class SnapshotCache:
         row: Any = self._backend.row(EPOCHS)
         self.role = row["role"]
         self.is_live_state_filtered = row["is_live_state_filtered"]
-        return Epochs(row["agents"], row["models"], row["settings"], row["is_filtered"])
+        return Epochs(
+            row["agents"],
+            row["models"],
+            row["settings"],
+            row["router_models"],
+            row["is_filtered"],
+        )
 
     def _read_settled(self, epochs: Epochs) -> tuple[Epochs, Snapshot]:
         """Read until the epochs before and after agree, so that the contents are theirs."""
         while True:
-            snapshot = self._read(self._configuration_of(epochs))
+            snapshot = self._read(epochs, self._configuration_of(epochs))
             after = self._epochs()
             if after == epochs:
                 return epochs, snapshot
@@ -169,11 +183,16 @@ class SnapshotCache:
             epochs = after
         return self._configuration[1]
 
-    def _read(self, configuration: Configuration, *, is_filtered: bool = False) -> Snapshot:
-        if not self._fits(configuration):
-            return Snapshot(configuration, None, is_filtered)
-        registry = store.registry(self._backend, configuration.model)
-        return Snapshot(configuration, registry, is_filtered)
+    def _read(self, epochs: Epochs, configuration: Configuration) -> Snapshot:
+        registry = None
+        if self._fits(configuration):
+            registry = store.registry(self._backend, configuration.model)
+        learned = None
+        if configuration.model is not None:
+            learned = self._router_models.current(
+                epochs.router_models, configuration.model, is_filtered=epochs.is_filtered
+            )
+        return Snapshot(configuration, registry, epochs.is_filtered, learned)
 
     def _fits(self, configuration: Configuration) -> bool:
         dimension = configuration.model.dimension if configuration.model else 0
