@@ -16,6 +16,7 @@ KEPT_TABLES = (
     *("agents", "agent_embeddings", "models", "settings", "capability_aliases", "granted_roles"),
     *("routes", "route_utterances", "route_passes", "classifiers"),
     *("decisions", "request_vectors", "usage", "usage_keys", "feedback"),
+    *("router_models", "router_training_requests", "foreseen_outcomes"),
     *("budgets", "budget_charges", "budget_holds", "reservations"),
 )
 # What the server is doing at the moment means nothing in a restored one.

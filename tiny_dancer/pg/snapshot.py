@@ -35,7 +35,7 @@ SELECT e.agents, e.models, e.router_models, e.settings,
        row_security_active('tiny_dancer.usage'::regclass)
        OR row_security_active('tiny_dancer.feedback'::regclass)
        OR row_security_active('tiny_dancer.decisions'::regclass)
-       OR row_security_active('tiny_dancer.request_vectors'::regclass)
+       OR row_security_active('tiny_dancer.foreseen_outcomes'::regclass)
        OR row_security_active('tiny_dancer.budgets'::regclass)
        OR row_security_active('tiny_dancer.budget_charges'::regclass)
        OR row_security_active('tiny_dancer.budget_holds'::regclass)
