@@ -48,7 +48,7 @@ CREATE TABLE tiny_dancer.request_vectors (
     model_id bigint NOT NULL,
     embedding halfvec NOT NULL,
     features real[],
-    CHECK ((decision_id IS NULL) <> (usage_id IS NULL))
+    CHECK ((decision_id IS NULL) OPERATOR(pg_catalog.<>) (usage_id IS NULL))
 );
 CREATE INDEX request_vectors_decision ON tiny_dancer.request_vectors (decision_id) WHERE decision_id IS NOT NULL;
 CREATE INDEX request_vectors_usage ON tiny_dancer.request_vectors (usage_id) WHERE usage_id IS NOT NULL;

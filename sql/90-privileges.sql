@@ -123,7 +123,6 @@ BEGIN ATOMIC
          'INSERT (agent_id, cost, success, latency_ms, quality, input_tokens, output_tokens, tags, decision_id, '
          'route_name, reservation_id, idempotency_key, request)'),
         ('usage', 'table', 'usage_keys', 'SELECT'),
-        ('usage', 'sequence', 'budgets_id_seq', 'SELECT'),
         ('usage', 'sequence', 'usage_ids', 'USAGE'),
         ('admin', 'function', 'ruvector_activate_router', 'EXECUTE'),
         ('admin', 'function', 'ruvector_create_route', 'EXECUTE'),

@@ -25,7 +25,7 @@ SECURITY_DEFINERS = {
     *("count_usage", "open_budget", "close_budget"),
     *("ruvector_reserve_budget", "ruvector_settle_budget", "ruvector_release_budget"),
     *("take_slot", "ruvector_renew", "ruvector_release", "forget_pool_history"),
-    *("observe_failure", "breaker_state", "take_route_pass"),
+    *("breaker_state", "take_route_pass"),
 }
 # What only the owner of the extension may run, itself or through a function with its rights.
 OWNER_ONLY = {
@@ -34,7 +34,8 @@ OWNER_ONLY = {
     *("charge_budgets", "charge_reservation", "hold_budgets", "lock_reservation", "merge_charges"),
     *("raise_budget_exhausted", "require_fresh_snapshot", "settle_by_outcome"),
     *("lease_duration", "present_load"),
-    *("forget_breaker_events", "recovered_at", "request_began", "write_breaker_state"),
+    *("forget_breaker_events", "observe_failure", "recovered_at", "request_began"),
+    "write_breaker_state",
 }
 # Made by the script, made again on demand, or meaningless elsewhere; everything else is dumped.
 NOT_DUMPED = {

@@ -76,7 +76,8 @@ def start(plpy: Any, version: str) -> Extension:
                 f"this session holds the library of version {tiny_dancer.__version__}, "
                 f"and the extension is at version {version}",
                 detail="The extension was updated while this session was connected.",
-                hint="Reconnect.",
+                hint='Reconnect; where that does not help, run "make install" of the extension\'s '
+                "version on this host.",
             ),
             server_error_class(plpy),
         )
