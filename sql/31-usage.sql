@@ -64,6 +64,7 @@ CREATE TABLE tiny_dancer.usage_keys (
     usage_id bigint NOT NULL,
     recorded_at timestamptz NOT NULL DEFAULT pg_catalog.now()
 );
+CREATE INDEX usage_keys_time ON tiny_dancer.usage_keys USING brin (recorded_at);
 COMMENT ON TABLE tiny_dancer.usage_keys IS 'idempotency keys of recorded outcomes';
 REVOKE ALL ON tiny_dancer.usage_keys FROM PUBLIC;
 
@@ -78,6 +79,7 @@ CREATE TABLE tiny_dancer.feedback (
 );
 CREATE INDEX feedback_usage ON tiny_dancer.feedback (usage_id) WHERE usage_id IS NOT NULL;
 CREATE INDEX feedback_decision ON tiny_dancer.feedback (decision_id) WHERE decision_id IS NOT NULL;
+CREATE INDEX feedback_time ON tiny_dancer.feedback USING brin (given_at);
 COMMENT ON TABLE tiny_dancer.feedback IS 'quality of outcomes that was given after they were recorded';
 REVOKE ALL ON tiny_dancer.feedback FROM PUBLIC;
 
