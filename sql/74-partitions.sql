@@ -135,8 +135,8 @@ BEGIN
     EXECUTE format(
         'ALTER TABLE tiny_dancer.%I ADD CONSTRAINT within_month CHECK (%I >= %L AND %2$I < %4$L)',
         made, tiny_dancer.time_column(ledger), tiny_dancer.instant(month), tiny_dancer.instant(until));
-    FOR day IN SELECT d FROM generate_series(month, until - '1 day'::interval, '1 day'::interval) AS d LOOP
-        moved := moved + tiny_dancer.move_rows(ledger, day, least(day + '1 day'::interval, until));
+    FOR day IN SELECT d FROM generate_series(month, until - '1 us'::interval, '24 hours'::interval) AS d LOOP
+        moved := moved + tiny_dancer.move_rows(ledger, day, least(day + '24 hours'::interval, until));
     END LOOP;
     IF moved > 0 THEN
         RAISE NOTICE 'moved % rows into %', moved, made;

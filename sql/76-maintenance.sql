@@ -141,7 +141,9 @@ BEGIN
     affected := 0;
     IF is_rolled THEN
         note := NULL;
-        SELECT date_trunc('hour', least(s.rolled_until, moment - tiny_dancer.days_kept('usage_retention_days')), 'UTC')
+        -- Whatever the setting says: a budget that is set late counts what its window has seen, up to a month of it.
+        SELECT date_trunc('hour', least(s.rolled_until, moment - '35 days'::interval,
+                                        moment - tiny_dancer.days_kept('usage_retention_days')), 'UTC')
         INTO usage_cutoff FROM tiny_dancer.usage_rollup_state s;
         affected := tiny_dancer.delete_old_rows('usage', usage_cutoff);
         UPDATE tiny_dancer.usage_rollup_state SET rolled_from = usage_cutoff WHERE rolled_from < usage_cutoff;
