@@ -147,7 +147,8 @@ BEGIN
         retry_at := opened_at + tiny_dancer.breaker_cooldown(openings, rules);
         since := retry_at;
         is_written := false;
-    ELSIF moment >= retry_at THEN
+    END IF;
+    IF opened_at IS NOT NULL AND moment >= retry_at THEN
         closed_at := tiny_dancer.recovered_at(agent_id, retry_at, rules.successes);
         IF closed_at IS NOT NULL THEN
             opened_at := NULL;
