@@ -5,8 +5,8 @@
 DATA_DIR holds routellm_mmlu.jsonl.gz, routellm_gsm8k.jsonl.gz and llmrouter_9models.jsonl.gz; a
 file that is missing is named and left out. Vectors are cached outside the checkout, for embedding
 takes minutes, and so are predictions, by the source of the predictors: a run that was stopped goes
-on where it was. Every figure comes from rows that the predictor did not see; equal prompts are never
-split. ``--quick`` runs on made-up requests and needs neither data nor a model.
+on where it was. Every figure comes from rows that the predictor did not see; equal
+prompts are never split. ``--quick`` runs on made-up requests and needs neither data nor a model.
 """
 
 from __future__ import annotations
@@ -25,12 +25,10 @@ from pathlib import Path
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 import numpy as np
-from cold_start import STAGES, stream_leads
 from numpy.typing import NDArray
 from routing_targets import (
     CALIBRATION_AIM,
     CALIBRATION_AT_MOST,
-    COLD_START_AT_LEAST,
     TARGETS,
     Target,
 )
@@ -77,7 +75,6 @@ PREDICTORS: dict[str, Callable[[int], QualityPredictor]] = {
 SENTENCES = "FastGRNN, a step per sentence"
 REFERENCES = ("prompt length", "best single", "ridge", "ridge + lexical")
 LEARNING = ("predictors", "training", "lexical_features.py", "fastgrnn.py")
-STREAMS = 20
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -110,8 +107,6 @@ def main() -> None:
     for work in works:
         judged = judge(work, options.seeds, [] if options.only_default else list(PREDICTORS))
         summary += report(work, judged)
-    if not options.quick and chosen("cold start", options):
-        summary += cold_start(options)
     print("\n## What was asked, and what is reached\n")
     print(results_table(["work", "measured", "at least", "aim", "verdict"], summary))
 
@@ -491,33 +486,6 @@ def calibrated(work: Work, judged: Judged) -> list[str]:
         f"≤ {CALIBRATION_AIM:g}",
         "aim" if worse <= CALIBRATION_AIM else verdict,
     ]
-
-
-def cold_start(options: argparse.Namespace) -> list[list[str]]:
-    """Streams of outcomes on the nine models, priors being each model's mean."""
-    path = options.data / FILES["nine"]
-    if not path.exists():
-        return []
-    benchmark = read_benchmark(path)
-    provider = open_provider(options.models_dir / options.model)
-    embeddings = cached_embeddings(benchmark.prompts, provider, options.cache)
-    lexical = lexical_matrix(benchmark.prompts)
-    leads = np.array(
-        [
-            list(stream_leads(benchmark, embeddings, lexical, stream))
-            for stream in tqdm(range(STREAMS), "cold start", unit="stream")
-        ]
-    )
-    rows = []
-    for stage, points, least in zip(STAGES, leads.T, COLD_START_AT_LEAST, strict=True):
-        # Of the mean over streams; their tests overlap, so it is no interval over requests.
-        low = points.mean() - 1.96 * points.std(ddof=1) / np.sqrt(len(points))
-        judged = low if stage == STAGES[-1] else points.mean()
-        reached = judged > least if stage == STAGES[-1] else judged >= least
-        shown = f"{points.mean():+.2f} points (lower bound {low:+.2f})"
-        bound = f"{'lower bound above ' if stage == STAGES[-1] else ''}{least:g}"
-        rows.append([f"cold start, {stage}", shown, bound, "", "ok" if reached else "MISSED"])
-    return rows
 
 
 if __name__ == "__main__":

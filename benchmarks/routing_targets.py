@@ -27,7 +27,7 @@ class Target:
         return "ok" if reached >= self.at_least else "MISSED"
 
 
-# CLINC150 and Banking77 are judged with the semantic routes.
+# CLINC150 and Banking77 are judged with the semantic routes, the cold start by cold_start.py.
 TARGETS = (
     Target("MMLU, 1,500 labels", None, 0.638, 0.66),
     Target("MMLU, 80 % as labels", None, 0.695, 0.72),
@@ -37,5 +37,3 @@ TARGETS = (
     Target("nine models, 5-fold", "ridge", 0.5, 2.0),
 )
 CALIBRATION_AT_MOST, CALIBRATION_AIM = 0.03, 0.01
-COLD_START_AT_LEAST = (0.0, -0.5, 0.0)
-"""Points over the best single agent at each stage; at the last the lower bound must be above."""
