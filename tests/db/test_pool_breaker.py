@@ -409,6 +409,22 @@ def test_an_opening_that_nobody_wrote_goes_after_a_window(quick, connect):
     assert breaker(quick, "a") == "closed"
 
 
+def test_an_opening_that_nobody_wrote_is_ended_by_successes(quick, connect):
+    """Outcomes alone: nobody takes a lease, and no failure comes that would write it."""
+    fail(quick, "a")
+    with connect() as other, other.transaction():
+        fail(other, "a")
+        fail(quick, "a")
+    assert events(quick) == ["failure"] * 3
+    assert breaker(quick, "a") == "open"
+    time.sleep(COOLDOWN)
+    assert breaker(quick, "a") == "half_open"
+    succeed(quick, "a", 2)
+    assert breaker(quick, "a") == "closed"
+    fail(quick, "a", 2)
+    assert breaker(quick, "a") == "closed"
+
+
 def test_an_opening_that_nobody_wrote_is_written_by_the_next_failure(quick, connect):
     settings(quick, breaker_failures="2")
     first, second = connect(), connect()
