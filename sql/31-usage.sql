@@ -7,22 +7,37 @@ CREATE SEQUENCE tiny_dancer.usage_ids AS bigint;
 COMMENT ON SEQUENCE tiny_dancer.usage_ids IS 'ids of rows of tiny_dancer.usage';
 REVOKE ALL ON SEQUENCE tiny_dancer.usage_ids FROM PUBLIC;
 
+-- Limits of values are those of domains, which a backend reads once. Checks of the table would be parsed anew for
+-- each outcome and take half of its time.
+CREATE DOMAIN tiny_dancer.dollars AS float8 CHECK (VALUE >= 0 AND VALUE < 'Infinity');
+COMMENT ON DOMAIN tiny_dancer.dollars IS 'a finite amount of money of at least 0';
+CREATE DOMAIN tiny_dancer.milliseconds AS float8 CHECK (VALUE >= 0 AND VALUE < 'Infinity');
+COMMENT ON DOMAIN tiny_dancer.milliseconds IS 'a finite duration of at least 0';
+CREATE DOMAIN tiny_dancer.unit_interval AS float8 CHECK (VALUE BETWEEN 0 AND 1);
+COMMENT ON DOMAIN tiny_dancer.unit_interval IS 'a number in [0,1]';
+CREATE DOMAIN tiny_dancer.token_count AS integer CHECK (VALUE >= 0);
+COMMENT ON DOMAIN tiny_dancer.token_count IS 'a number of tokens of at least 0';
+CREATE DOMAIN tiny_dancer.request_tags AS text[]
+    CHECK (pg_catalog.array_position(VALUE, NULL) IS NULL AND pg_catalog.cardinality(VALUE) <= 100);
+COMMENT ON DOMAIN tiny_dancer.request_tags IS 'at most 100 labels of a request, none of them NULL';
+CREATE DOMAIN tiny_dancer.idempotency_key AS text CHECK (pg_catalog.length(VALUE) BETWEEN 1 AND 200);
+COMMENT ON DOMAIN tiny_dancer.idempotency_key IS 'what a client that retries tells an outcome by';
+
 CREATE TABLE tiny_dancer.usage (
     id bigint NOT NULL DEFAULT pg_catalog.nextval('tiny_dancer.usage_ids'),
     recorded_at timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp(),
     agent_id bigint NOT NULL,
-    cost float8 NOT NULL CHECK (cost >= 0 AND cost < 'Infinity'),
+    cost tiny_dancer.dollars NOT NULL,
     success boolean NOT NULL,
-    latency_ms float8 CHECK (latency_ms >= 0 AND latency_ms < 'Infinity'),
-    quality float8 CHECK (quality BETWEEN 0 AND 1),
-    input_tokens integer CHECK (input_tokens >= 0),
-    output_tokens integer CHECK (output_tokens >= 0),
-    tags text[] NOT NULL DEFAULT '{}'
-        CHECK (pg_catalog.array_position(tags, NULL) IS NULL AND pg_catalog.cardinality(tags) <= 100),
+    latency_ms tiny_dancer.milliseconds,
+    quality tiny_dancer.unit_interval,
+    input_tokens tiny_dancer.token_count,
+    output_tokens tiny_dancer.token_count,
+    tags tiny_dancer.request_tags NOT NULL DEFAULT '{}',
     decision_id uuid,
     route_name text,
     reservation_id uuid,
-    idempotency_key text CHECK (pg_catalog.length(idempotency_key) BETWEEN 1 AND 200),
+    idempotency_key tiny_dancer.idempotency_key,
     request text
 ) PARTITION BY RANGE (recorded_at);
 COMMENT ON TABLE tiny_dancer.usage IS 'what agents did and cost, one row for each recorded outcome';

@@ -14,7 +14,10 @@ CHECKOUT = Path(__file__).parents[2]
 PINNED = ["search_path=pg_catalog, pg_temp"]
 
 # They run a query of the caller's, as the caller and on the caller's path.
-RUN_CALLERS_QUERIES = {"labelled_texts", "ruvector_train_classifier"}
+RUN_CALLERS_QUERIES = {
+    *("labelled_texts", "ruvector_train_classifier"),
+    *("judged_requests", "ruvector_train_router"),
+}
 # A SET clause would cost it a tenth of its throughput; every name in it is qualified.
 QUALIFIES_EVERY_NAME = {"ruvector_record_usage"}
 # Limits that plain SQL could not hold; plpgsql, pinned path, no dynamic SQL.
@@ -22,7 +25,7 @@ SECURITY_DEFINERS = {
     *("count_usage", "open_budget", "close_budget"),
     *("ruvector_reserve_budget", "ruvector_settle_budget", "ruvector_release_budget"),
     *("take_slot", "ruvector_renew", "ruvector_release", "forget_pool_history"),
-    *("observe_failure", "breaker_state", "take_route_pass"),
+    *("breaker_state", "take_route_pass"),
 }
 # What only the owner of the extension may run, itself or through a function with its rights.
 OWNER_ONLY = {
@@ -31,7 +34,8 @@ OWNER_ONLY = {
     *("charge_budgets", "charge_reservation", "hold_budgets", "lock_reservation", "merge_charges"),
     *("raise_budget_exhausted", "require_fresh_snapshot", "settle_by_outcome"),
     *("lease_duration", "present_load"),
-    *("forget_breaker_events", "recovered_at", "request_began", "write_breaker_state"),
+    *("forget_breaker_events", "observe_failure", "recovered_at", "request_began"),
+    "write_breaker_state",
 }
 # Made by the script, made again on demand, or meaningless elsewhere; everything else is dumped.
 NOT_DUMPED = {

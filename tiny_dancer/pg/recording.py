@@ -6,6 +6,7 @@ import uuid
 from typing import TYPE_CHECKING, Any
 
 from tiny_dancer.errors import ReadOnlyError
+from tiny_dancer.lexical_features import lexical_features
 from tiny_dancer.router import RoutingDecision
 
 if TYPE_CHECKING:
@@ -15,16 +16,16 @@ if TYPE_CHECKING:
 PUT_DECISION = """
 INSERT INTO tiny_dancer.decisions
     (id, agent_id, optimize_for, routed_by, route_name, tags, input_tokens, estimated_cost,
-     candidates, expected_quality, request)
-VALUES ($1, $2, $3, $4, $5, coalesce($6, '{}'), $7, $8, $9, $10, $11)
+     candidates, expected_quality, request, router_model_id, learned_quality)
+VALUES ($1, $2, $3, $4, $5, coalesce($6, '{}'), $7, $8, $9, $10, $11, $12, $13)
 """
 PUT_DECISION_TYPES = (
     *("uuid", "bigint", "text", "text", "text", "text[]", "integer", "float8"),
-    *("bigint[]", "real[]", "text"),
+    *("bigint[]", "real[]", "text", "bigint", "real[]"),
 )
 PUT_VECTOR = """
-INSERT INTO tiny_dancer.request_vectors (decision_id, model_id, embedding)
-VALUES ($1, $2, tiny_dancer.to_halfvec($3))
+INSERT INTO tiny_dancer.request_vectors (decision_id, model_id, embedding, features)
+VALUES ($1, $2, tiny_dancer.to_halfvec($3), $4)
 """
 
 
@@ -39,10 +40,11 @@ def record_decision(backend: Backend, call: Call, decision: RoutingDecision) -> 
         backend.rows(PUT_DECISION, PUT_DECISION_TYPES, identity, *_decision_row(call, decision))
         backend.rows(
             PUT_VECTOR,
-            ("uuid", "bigint", "real[]"),
+            ("uuid", "bigint", "real[]", "real[]"),
             identity,
             call.configuration.required_model.id,
             call.request.embedding.tolist(),
+            lexical_features(call.text).tolist(),
         )
     except backend.plpy.spiexceptions.ReadOnlySqlTransaction:
         raise ReadOnlyError(
@@ -65,4 +67,13 @@ def _decision_row(call: Call, decision: RoutingDecision) -> tuple[Any, ...]:
         [ids[position] for position in decision.candidates.tolist()],
         decision.estimate.expected_quality[decision.candidates].tolist(),
         call.text if call.configuration.settings.store_request_text else None,
+        *_foreseen(call, decision),
     )
+
+
+def _foreseen(call: Call, decision: RoutingDecision) -> tuple[int | None, list[float] | None]:
+    """Return the router model and what it alone expected of the candidates."""
+    learned, foreseen = call.router.learned, call.router.foreseen(decision.estimate)
+    if learned is None or foreseen is None:
+        return None, None
+    return learned.model.id, foreseen[decision.candidates].tolist()

@@ -159,6 +159,11 @@ def vector_from_bytes(sent: bytes | None) -> NDArray[np.float32] | None:
     return np.frombuffer(sent, ">f4", offset=VECTOR_HEADER_BYTES).astype(np.float32)
 
 
+def half_vector_from_bytes(sent: bytes) -> NDArray[np.float32]:
+    """Return the elements of a half-precision vector in binary form."""
+    return np.frombuffer(sent, ">f2", offset=VECTOR_HEADER_BYTES).astype(np.float32)
+
+
 def vector_text(vector: NDArray[np.float32]) -> str:
     """Return a vector as pgvector reads it; the shortest text that gives the same floats."""
     elements: list[Any] = vector.tolist()
