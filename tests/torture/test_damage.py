@@ -190,8 +190,3 @@ def test_a_damaged_library(cluster, session, another, damage):
         # A session that holds the library goes on with it.
         assert explain(session).keys() == before.keys()
     assert explain(another()).keys() == before.keys()
-
-
-@pytest.mark.skip(reason="trained routers are not in this version yet")
-def test_damaged_weights_of_a_router():
-    """Named by XX001, and the one before it answers in its place."""
