@@ -24,6 +24,7 @@ ACTIONS = {
     "SELECT * FROM tiny_dancer.list_settings()": BOTH,
     "SELECT * FROM tiny_dancer.agents": BOTH,
     "SELECT * FROM tiny_dancer.epochs": BOTH,
+    "SELECT * FROM ruvector_route_fits()": BOTH,
     "SELECT * FROM ruvector_route('hello', record := true)": BOTH,
     "SELECT * FROM ruvector_route('hello', use_semantic_routes := true)": BOTH,
     "SELECT * FROM ruvector_route_multi('hello', strategy := 'pipeline')": BOTH,
@@ -59,6 +60,10 @@ ACTIONS = {
     "SELECT * FROM ruvector_optimize_budget(100, apply := true)": ADMIN,
     "SELECT * FROM ruvector_train_classifier($$SELECT 'w' || n, 'c' || n % 2"
     " FROM generate_series(1, 40) n$$)": ADMIN,
+    "SELECT * FROM ruvector_fit_routes($$SELECT 'hello', 'greeting'$$)": ADMIN,
+    "SELECT * FROM ruvector_evaluate_routes($$SELECT 'hello', 'greeting'$$)": ADMIN,
+    "SELECT ruvector_activate_route_fit(NULL)": ADMIN,
+    "UPDATE tiny_dancer.route_heads SET active = false": ADMIN,
     "SELECT tiny_dancer.reset_breaker('gpt-4')": ADMIN,
     "SELECT tiny_dancer.forget_pool_history()": ADMIN,
     "DELETE FROM tiny_dancer.routes": ADMIN,
