@@ -33,7 +33,7 @@ BEGIN
             USING ERRCODE = '42704', HINT = 'ruvector_route_fits() shows the fits.';
     END IF;
     UPDATE tiny_dancer.route_heads h SET active = false
-    WHERE h.active AND (id IS NULL OR h.model_id = (
+    WHERE h.active AND (ruvector_activate_route_fit.id IS NULL OR h.model_id = (
         SELECT o.model_id FROM tiny_dancer.route_heads o WHERE o.id = ruvector_activate_route_fit.id));
     UPDATE tiny_dancer.route_heads h SET active = true WHERE h.id = ruvector_activate_route_fit.id;
     RETURN id IS NOT NULL;

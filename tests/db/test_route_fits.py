@@ -123,7 +123,9 @@ def test_evaluation_agrees_with_matching_whatever_the_conditions(routes):
     texts = ["print my invoice", "refund me", "new password please", "sing", "invoice refund"]
     for text in texts:
         rows = call(
-            routes, "ruvector_evaluate_routes", query=f"SELECT {sql.Literal(text).as_string()}, 'refund'"
+            routes,
+            "ruvector_evaluate_routes",
+            query=f"SELECT {sql.Literal(text).as_string()}, 'refund'",
         )
         recall = next(r.value for r in rows if r.metric == "recall")
         names = matched(routes, text, top_k=1, context={"user_tier": "nobody"})
@@ -177,7 +179,7 @@ def test_fits_are_switched_between(routes):
     fit(routes, f"{EXAMPLES} OFFSET 3", acceptance=0.9)
     second = semantic_route(routes, "print the invoice", top_k=1)
     assert plain != first != second
-    latest, earliest = fits(routes)
+    _, earliest = fits(routes)
     assert call(routes, "ruvector_activate_route_fit", id=earliest.id) == [(True,)]
     assert semantic_route(routes, "print the invoice", top_k=1) == first
     assert [row.active for row in fits(routes)] == [False, True]
@@ -315,7 +317,9 @@ def test_two_fits_at_once_do_not_clash(db, connect):
         except psycopg.Error as error:
             failed.append(error)
 
-    threads = [threading.Thread(target=run, args=pair) for pair in zip(sessions, (1, 2))]
+    threads = [
+        threading.Thread(target=run, args=pair) for pair in zip(sessions, (1, 2), strict=True)
+    ]
     for thread in threads:
         thread.start()
     for thread in threads:

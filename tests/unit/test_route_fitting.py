@@ -199,7 +199,7 @@ def test_weights_come_back_as_they_were_and_damage_is_named():
     again = RouteHead.from_bytes(blob)
     assert again.to_bytes() == blob
     assert again.sharpness == head.sharpness
-    with pytest.raises(DamagedWeightsError, match="fit 7.* is damaged"):
+    with pytest.raises(DamagedWeightsError, match=r"fit 7.* is damaged"):
         RouteHead.from_bytes(blob[:-5] + b"xxxxx", where="fit 7")
     tensors, description = from_blob(blob)
     tensors.pop("scope")
