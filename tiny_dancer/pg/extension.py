@@ -25,6 +25,8 @@ ENTRY_POINTS = {
     "batch_route": "batch",
     "create_route": "routes",
     "semantic_route": "routes",
+    "fit_routes": "route_fitting",
+    "evaluate_routes": "route_fitting",
     "build_route_index": "route_index",
     "classify_request": "classification",
     "classify_capabilities": "classification",
