@@ -1,0 +1,175 @@
+"""A replay from end to end: another policy's choices in, its estimated quality and cost out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tiny_dancer.batch import NOBODY
+from tiny_dancer.errors import NotReadyError
+from tiny_dancer.replay.logged_decisions import LoggedDecisions
+from tiny_dancer.replay.off_policy import (
+    Matches,
+    PolicyEstimate,
+    dollars,
+    doubly_robust,
+    rate,
+    self_normalised,
+)
+from tiny_dancer.replay.reward_models import FOLDS, RewardModels, reward_inputs
+from tiny_dancer.training.held_back import duplicate_groups, folds
+
+Floats = NDArray[np.float64]
+Positions = NDArray[np.intp]
+Booleans = NDArray[np.bool_]
+
+# Below these no interval is trusted.
+LEAST_DECISIONS = 100
+LEAST_EFFECTIVE = 50.0
+
+
+@dataclass(frozen=True, slots=True)
+class ReplayEstimate:
+    """One estimate.
+
+    Attributes:
+        estimator: 'snips' or 'doubly_robust'.
+        measure: 'quality' or 'cost' (dollars for each request).
+        value: of the policy.
+        observed: mean of what the recorded decisions led to.
+    """
+
+    estimator: str
+    measure: str
+    value: PolicyEstimate
+    observed: float
+
+
+@dataclass(frozen=True, slots=True)
+class ReplayReport:
+    """All estimates of a replay, and what they rest on.
+
+    Attributes:
+        estimates: two estimators of two measures.
+        effective_sample_size: see ``Matches``, of the decisions with an outcome.
+        decisions: that were used.
+        without_outcome: share of them without an outcome.
+        not_explored: decisions that were left out, because chance had no part in them.
+        agreement: share where the policy chooses what was recorded.
+        unserved: share where no candidate meets the policy's constraints; there the recorded
+            choice stands.
+    """
+
+    estimates: list[ReplayEstimate]
+    effective_sample_size: float
+    decisions: int
+    without_outcome: float
+    not_explored: int
+    agreement: float
+    unserved: float
+
+
+def replay(
+    decisions: LoggedDecisions,
+    choose: Callable[[LoggedDecisions], Positions],
+    agents: int,
+    *,
+    seed: int = 0,
+    progress: Callable[[str], None] = lambda message: None,
+) -> ReplayReport:
+    """Estimate what a policy would have led to.
+
+    Args:
+        decisions: recorded ones.
+        choose: the policy; from decisions to positions of agents, NOBODY where it can choose none.
+        agents: how many positions there are.
+        seed: of how the decisions are dealt into parts.
+        progress: called now and then.
+
+    Raises:
+        NotReadyError: too little was recorded, explored, or came back as outcomes.
+    """
+    usable = decisions.can_be_replayed
+    _require_explored(decisions, usable)
+    used = decisions.rows(usable)
+    chosen = choose(used)
+    obeyed = used.is_rule | (chosen == NOBODY)
+    target = np.where(obeyed, used.chosen, chosen)
+    matches = _matches(used, target, obeyed)
+    known = used.has_outcome
+    observed_matches = matches.rows(known)
+    effective = observed_matches.effective_sample_size
+    _require_enough(int(known.sum()), effective)
+    inputs = reward_inputs(used)
+    parts = _parts(used, seed)
+    estimates = []
+    for measure, rewards, scale in (
+        ("quality", used.quality, rate),
+        ("cost", used.cost, dollars),
+    ):
+        models = RewardModels.fit(inputs, used.chosen, rewards, parts, agents, progress)
+        robust = doubly_robust(
+            matches, rewards, models.predict(target), models.predict(used.chosen), scale
+        )
+        plain = self_normalised(observed_matches, rewards[known], scale)
+        mean = float(rewards[known].mean())
+        for estimator, value in (("snips", plain), ("doubly_robust", robust)):
+            estimates.append(ReplayEstimate(estimator, measure, value, mean))
+    return ReplayReport(
+        estimates=estimates,
+        effective_sample_size=effective,
+        decisions=len(used),
+        without_outcome=float(1.0 - known.mean()),
+        not_explored=int((~usable).sum()),
+        agreement=float((target == used.chosen).mean()),
+        unserved=float(((chosen == NOBODY) & ~used.is_rule).mean()),
+    )
+
+
+def _matches(used: LoggedDecisions, target: Positions, obeyed: Booleans) -> Matches:
+    """Compare the recorded choices with those of the policy.
+
+    Where the recorded choice stands, by a rule or for want of another, the policy is the recorded
+    one, and a choice weighs 1 however unlikely it was.
+    """
+    probabilities = used.probabilities[used.place_of(target)]
+    probabilities = np.where(obeyed, 1.0, probabilities)
+    return Matches(np.where(target == used.chosen, 1.0 / probabilities, 0.0), probabilities)
+
+
+def _parts(used: LoggedDecisions, seed: int) -> list[NDArray[np.int64]]:
+    groups = duplicate_groups(used.embeddings)
+    parts = folds(groups, used.chosen.astype(np.int64), FOLDS, seed)
+    return [part for part in parts if len(part)]
+
+
+def _require_explored(decisions: LoggedDecisions, usable: Booleans) -> None:
+    if not len(decisions):
+        raise NotReadyError(
+            "there are no recorded decisions to replay",
+            detail="Only decisions made with record := true whose request vectors are kept count.",
+            hint="Record decisions with exploration on, or widen time_range.",
+        )
+    explored = usable & (np.diff(decisions.starts) > 1) & ~decisions.is_rule
+    if not explored.any():
+        raise NotReadyError(
+            "none of the recorded decisions was explored",
+            detail=f"In all {len(decisions)} the agent was certain beforehand, so nothing is known "
+            "of what another one would have led to.",
+            hint="Switch exploration on: SELECT tiny_dancer.set('exploration_share', '0.1');",
+        )
+
+
+def _require_enough(outcomes: int, effective: float) -> None:
+    if outcomes >= LEAST_DECISIONS and effective >= LEAST_EFFECTIVE:
+        return
+    raise NotReadyError(
+        "too little was recorded to judge this policy by",
+        detail=f"There are {outcomes} explored decisions with an outcome, worth {effective:.1f} of "
+        f"the policy's own; at least {LEAST_DECISIONS} and {LEAST_EFFECTIVE:.0f} are needed.",
+        hint="Record outcomes, widen time_range, explore more, or replay a policy that is nearer "
+        "to the recorded one.",
+    )
