@@ -11,9 +11,10 @@ from numpy.typing import NDArray
 from tiny_dancer.agents.capabilities import capability_match
 from tiny_dancer.agents.pool import keep_representatives
 from tiny_dancer.constraints import RoutingConstraints, constraint_masks
-from tiny_dancer.expected_quality import SCALE, shaded_prior
+from tiny_dancer.expected_quality import shaded_prior
 from tiny_dancer.policies import POLICIES, Candidates, Weights
-from tiny_dancer.router import SCORE_SCALE, Estimate, Router
+from tiny_dancer.router import Estimate, Router
+from tiny_dancer.tie_rounding import round_scores, round_similarities
 
 Floats = NDArray[np.float64]
 Booleans = NDArray[np.bool_]
@@ -92,10 +93,7 @@ def score_block(
         kept=kept,
     )
     scores = POLICIES[optimize_for](candidates, weights or router.weights)
-    scores *= SCORE_SCALE
-    np.rint(scores, out=scores)
-    scores /= SCORE_SCALE
-    return scores
+    return round_scores(scores)
 
 
 def estimate_block(router: Router, requests: Requests) -> Estimate:
@@ -126,10 +124,7 @@ def _similarities(router: Router, embeddings: NDArray[np.float32]) -> Floats:
     products = np.empty((len(embeddings), len(rows)), dtype=np.float32)
     for product, embedding in zip(products, embeddings, strict=True):
         np.matmul(rows, embedding, out=product)
-    similarity = products.astype(np.float64)
-    similarity *= SCALE
-    np.rint(similarity, out=similarity)
-    similarity /= SCALE
+    similarity = round_similarities(products)
     return similarity if registry.distinct_of is None else similarity[:, registry.distinct_of]
 
 

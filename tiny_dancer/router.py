@@ -7,7 +7,8 @@ the registry and the settings it was made with, so the same inputs give the same
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator
-from typing import Any, NamedTuple, Protocol
+from itertools import starmap
+from typing import NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +22,7 @@ from tiny_dancer.constraints import RoutingConstraints, constraint_masks
 from tiny_dancer.errors import NoSuitableAgentError
 from tiny_dancer.expected_quality import shaded_prior, similarities
 from tiny_dancer.policies import POLICIES, Candidates, Weights
+from tiny_dancer.policies.normalisation import LEAST_COST, LEAST_LATENCY_MS, less_is_better
 from tiny_dancer.reasoning import (
     Standing,
     explain_choice,
@@ -29,13 +31,13 @@ from tiny_dancer.reasoning import (
 )
 from tiny_dancer.request import Request
 from tiny_dancer.settings import Settings
+from tiny_dancer.tie_rounding import round_scores
 
 Floats = NDArray[np.float64]
 Positions = NDArray[np.intp]
 
-# Finer differences of scores are noise of floating point; they tie.
-SCORE_DECIMALS = 9
-SCORE_SCALE = 10.0**SCORE_DECIMALS
+# How many lengths of requests a router remembers the costs of.
+LENGTHS_KEPT = 256
 
 
 class Estimate(NamedTuple):
@@ -47,12 +49,26 @@ class Estimate(NamedTuple):
         match: the same in [0, 1].
         cost: dollars, NaN where unknown.
         expected_quality: in [0, 1].
+        cost_scores: 1 for the cheapest of all agents and 0 for the dearest, where that is known.
     """
 
     similarity: Floats
     match: Floats
     cost: Floats
     expected_quality: Floats
+    cost_scores: Floats | None = None
+
+
+class LengthCosts(NamedTuple):
+    """What requests of one length cost, as arrays over the registry that nobody may change.
+
+    Attributes:
+        cost: dollars, NaN where unknown.
+        scores: 1 for the cheapest of all agents and 0 for the dearest.
+    """
+
+    cost: Floats
+    scores: Floats
 
 
 class RouteTaken(Protocol):
@@ -136,6 +152,8 @@ class Router:
         self.weights = self.settings.weights
         self.performance = performance or AgentPerformance(registry, self.settings)
         self.live = live or LiveState.idle(len(registry))
+        self._latency_scores: Floats | None = None
+        self._length_costs: dict[int, LengthCosts] = {}
 
     def route(
         self,
@@ -190,18 +208,36 @@ class Router:
         quality = shaded_prior(
             self.performance.log_odds, similarity, reference, self.settings.similarity_weight
         )
-        return Estimate(
-            similarity, capability_match(similarity), self.cost(request.input_tokens), quality
-        )
+        costs = self._costs_of(request.input_tokens)
+        return Estimate(similarity, capability_match(similarity), costs.cost, quality, costs.scores)
 
     def cost(self, input_tokens: int) -> Floats:
         """Return the estimated dollars of a request for every agent, NaN where unknown."""
+        return self._costs_of(input_tokens).cost
+
+    def _costs_of(self, input_tokens: int) -> LengthCosts:
+        """Return what requests of a length cost; lengths recur, so it is kept."""
+        kept = self._length_costs.get(input_tokens)
+        if kept is not None:
+            return kept
         performance = self.performance
         cost: Floats = self.registry.input_price * float(input_tokens)
         cost += performance.constant_cost
         if not performance.all_priced:
             cost[~performance.priced] = np.nan
-        return cost
+        scores = less_is_better(cost, LEAST_COST) if len(cost) else cost
+        cost.flags.writeable = scores.flags.writeable = False
+        if len(self._length_costs) >= LENGTHS_KEPT:
+            self._length_costs.clear()
+        self._length_costs[input_tokens] = LengthCosts(cost, scores)
+        return self._length_costs[input_tokens]
+
+    def _speed_scores(self) -> Floats:
+        """Return 1 for the fastest of all agents and 0 for the slowest."""
+        if self._latency_scores is None:
+            self._latency_scores = less_is_better(self.performance.latency_ms, LEAST_LATENCY_MS)
+            self._latency_scores.flags.writeable = False
+        return self._latency_scores
 
     def _similarity(self, embedding: NDArray[np.float32]) -> tuple[Floats, float]:
         registry = self.registry
@@ -244,7 +280,7 @@ class Router:
         for _, passes in self.masks(estimate, request, constraints):
             if passes is not kept:
                 kept = kept & passes
-        positions: Positions = np.flatnonzero(kept)
+        positions: Positions = kept.nonzero()[0]
         if not len(positions):
             raise self._no_suitable_agent(estimate, request, constraints)
         return positions
@@ -286,21 +322,27 @@ class Router:
         weights: Weights | None = None,
     ) -> Floats:
         """Return the scores of the candidates at ``positions``, higher is better."""
-        everyone = len(positions) == len(self.registry)
-        pick: Any = slice(None) if everyone else positions
-        candidates = Candidates(
-            cost=estimate.cost[pick],
-            latency_ms=self.performance.latency_ms[pick],
-            expected_quality=estimate.expected_quality[pick],
-            match=estimate.match[pick],
-            has_floor=constraints.quality_floor is not None,
-        )
+        has_floor = constraints.quality_floor is not None
+        if len(positions) == len(self.registry):
+            candidates = Candidates(
+                estimate.cost,
+                self.performance.latency_ms,
+                estimate.expected_quality,
+                estimate.match,
+                has_floor,
+                cost_scores=estimate.cost_scores,
+                latency_scores=self._speed_scores(),
+            )
+        else:
+            candidates = Candidates(
+                estimate.cost[positions],
+                self.performance.latency_ms[positions],
+                estimate.expected_quality[positions],
+                estimate.match[positions],
+                has_floor,
+            )
         scores = POLICIES[optimize_for](candidates, weights or self.weights)
-        # np.round does the same several times slower on short arrays.
-        scores *= SCORE_SCALE
-        np.rint(scores, out=scores)
-        scores /= SCORE_SCALE
-        return scores
+        return round_scores(scores)
 
     def rank(
         self, estimate: Estimate, positions: Positions, scores: Floats, most: int
@@ -330,13 +372,9 @@ class Router:
         ranking: Positions,
         optimize_for: str,
     ) -> RoutingDecision:
-        ranked = positions[ranking].tolist()
-        standings = [
-            self._standing(estimate, position, score)
-            for position, score in zip(ranked, scores[ranking].tolist(), strict=True)
-        ]
+        standings = self._standings(estimate, positions[ranking], scores[ranking])
         best = standings[0]
-        chosen = ranked[0]
+        chosen = int(positions[ranking[0]])
         return RoutingDecision(
             agent_name=best.agent_name,
             confidence=best.expected_quality,
@@ -358,20 +396,34 @@ class Router:
             return "prior"
         return "prior and 1 outcome" if observed == 1 else f"prior and {observed} outcomes"
 
-    def _standing(self, estimate: Estimate, position: int, score: float) -> Standing:
-        return Standing(
-            agent_name=self.registry.names[position],
-            score=score,
-            expected_quality=float(estimate.expected_quality[position]),
-            similarity=self._known_similarity(estimate, position),
-            estimated_cost=number(estimate.cost[position]),
-            estimated_latency_ms=number(self.performance.latency_ms[position]),
+    def _standings(
+        self, estimate: Estimate, positions: Positions, scores: Floats
+    ) -> list[Standing]:
+        # A column at a time: taking numbers out of arrays one by one takes several times as long.
+        registry, at = self.registry, positions.tolist()
+        columns = zip(
+            [registry.names[position] for position in at],
+            scores.tolist(),
+            estimate.expected_quality[positions].tolist(),
+            estimate.similarity[positions].tolist(),
+            known(estimate.cost[positions]),
+            known(self.performance.latency_ms[positions]),
+            strict=True,
         )
+        standings = list(starmap(Standing, columns))
+        if registry.all_embedded:
+            return standings
+        has_vector = registry.embedded[positions].tolist()
+        return [
+            standing if has else standing._replace(similarity=None)
+            for standing, has in zip(standings, has_vector, strict=True)
+        ]
 
-    def _known_similarity(self, estimate: Estimate, position: int) -> float | None:
-        if not self.registry.embedded[position]:
-            return None
-        return float(estimate.similarity[position])
+
+def known(values: Floats) -> list[float | None]:
+    """Return builtin floats, None for NaN."""
+    # NaN alone differs from itself.
+    return [value if value == value else None for value in values.tolist()]
 
 
 def number(value: np.float64) -> float | None:

@@ -10,7 +10,7 @@ from typing import Any
 
 from tiny_dancer.errors import InvalidArgumentError, UnknownObjectError, shown
 from tiny_dancer.policies.candidates import Weights
-from tiny_dancer.semantic_routes import RouteMatching
+from tiny_dancer.route_matching import RouteMatching
 
 
 def _setting(default: Any, least: float, most: float, meaning: str) -> Any:

@@ -114,5 +114,6 @@ def test_removals_leave_out_what_removed_nobody():
         max_size=4,
     )
 )
-def test_standings_are_json(standings):
-    assert json.loads(standings_json(standings)) == [s._asdict() for s in standings]
+def test_standings_are_json_of_nine_digits(standings):
+    decoded = json.loads(standings_json(standings))
+    assert decoded == [pytest.approx(s._asdict(), rel=1e-8) for s in standings]

@@ -7,7 +7,7 @@ posterior whose prior has that weight.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,8 +18,7 @@ from tiny_dancer.settings import Settings
 Floats = NDArray[np.float64]
 
 
-@dataclass(frozen=True, slots=True)
-class Outcomes:
+class Outcomes(NamedTuple):
     """What was recorded of every agent of a registry, as arrays of n elements.
 
     Attributes:

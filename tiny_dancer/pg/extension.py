@@ -20,7 +20,7 @@ ENTRY_POINTS = {
     "embed_batch": "embedding",
     "use_model": "model_switch",
     "route": "routing",
-    "explain_route": "routing",
+    "explain_route": "explaining",
     "route_multi": "multi_agent",
     "batch_route": "batch",
     "create_route": "routes",

@@ -10,8 +10,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,8 +34,7 @@ AGENT_BUDGETS = "SELECT agent_id, remaining FROM tiny_dancer.agent_budgets()"
 TAG_BUDGETS = "SELECT tag, remaining FROM tiny_dancer.tag_budgets()"
 
 
-@dataclass(frozen=True, slots=True)
-class Readings:
+class Readings(NamedTuple):
     """What was read at one moment, by the ids of agents."""
 
     outcomes: dict[int, Row]

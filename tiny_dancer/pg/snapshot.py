@@ -7,7 +7,6 @@ for a role that may not read. Where row-level security applies to the caller, no
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from tiny_dancer.agents.registry import AgentRegistry
@@ -23,9 +22,7 @@ if TYPE_CHECKING:
 # holds are checked with those of the first half. Rights to live state are checked when it is read;
 # whether rows of it are hidden is asked here, where it costs no query of its own.
 EPOCHS = """
-SELECT (SELECT epoch FROM tiny_dancer.epochs WHERE kind = 'agents') AS agents,
-       (SELECT epoch FROM tiny_dancer.epochs WHERE kind = 'models') AS models,
-       (SELECT epoch FROM tiny_dancer.epochs WHERE kind = 'settings') AS settings,
+SELECT e.agents, e.models, e.settings,
        row_security_active('tiny_dancer.agents'::regclass)
        OR row_security_active('tiny_dancer.agent_embeddings'::regclass)
        OR row_security_active('tiny_dancer.capability_aliases'::regclass)
@@ -44,6 +41,10 @@ SELECT (SELECT epoch FROM tiny_dancer.epochs WHERE kind = 'agents') AS agents,
                     tiny_dancer.capability_aliases c, tiny_dancer.models m, tiny_dancer.settings s
                WHERE false) AS never,
        current_user::text AS role
+FROM (SELECT max(epoch) FILTER (WHERE kind = 'agents') AS agents,
+             max(epoch) FILTER (WHERE kind = 'models') AS models,
+             max(epoch) FILTER (WHERE kind = 'settings') AS settings
+      FROM tiny_dancer.epochs) e
 """
 
 MEGABYTE = 1 << 20
@@ -51,8 +52,7 @@ MEGABYTE = 1 << 20
 BYTES_BESIDE_VECTOR = 400
 
 
-@dataclass(frozen=True, slots=True)
-class Configuration:
+class Configuration(NamedTuple):
     """Settings and the active embedding model; None before setup."""
 
     settings: Settings
@@ -73,8 +73,7 @@ class Configuration:
         return self.model
 
 
-@dataclass(frozen=True, slots=True)
-class Snapshot:
+class Snapshot(NamedTuple):
     """One state of everything that a decision depends on.
 
     Attributes:
