@@ -263,7 +263,7 @@ def coverage(
             except NotReadyError:
                 refused += 1
                 continue
-            sizes.append(report.effective_sample_size)
+            sizes.append(report.estimates[0].effective_sample_size)
             for found in report.estimates:
                 true = truth.quality if found.measure == "quality" else truth.cost
                 tally = tallies.setdefault((found.measure, found.estimator), Tally(true))

@@ -167,6 +167,22 @@ class CostDial:
         return self._router.registry.names[position]
 
 
+def check_targets(quality_target: float | None, max_strong_share: float | None) -> None:
+    """Let targets pass that can be searched for.
+
+    Raises:
+        InvalidArgumentError: both are None, or one lies outside [0, 1].
+    """
+    check_fraction(quality_target, what="quality_target")
+    check_fraction(max_strong_share, what="max_strong_share")
+    if quality_target is None and max_strong_share is None:
+        raise InvalidArgumentError(
+            "quality_target and max_strong_share are both NULL",
+            hint="Give at least one: quality_target := 0.95 keeps 95 % of the best agent's "
+            "quality, max_strong_share := 0.3 sends at most 30 % to the strong agent.",
+        )
+
+
 def calibrate(
     dial: CostDial,
     quality_target: float | None,
@@ -191,14 +207,7 @@ def calibrate(
             reached, and DETAIL says what can be.
         UnknownObjectError: there is no agent of that name.
     """
-    check_fraction(quality_target, what="quality_target")
-    check_fraction(max_strong_share, what="max_strong_share")
-    if quality_target is None and max_strong_share is None:
-        raise InvalidArgumentError(
-            "quality_target and max_strong_share are both NULL",
-            hint="Give at least one: quality_target := 0.95 keeps 95 % of the best agent's "
-            "quality, max_strong_share := 0.3 sends at most 30 % to the strong agent.",
-        )
+    check_targets(quality_target, max_strong_share)
     strong = dial.strong(strong_agent)
     if quality_target is not None:
         step = _greatest_with_quality(dial, quality_target)

@@ -40,12 +40,16 @@ class ReplayEstimate:
         measure: 'quality' or 'cost' (dollars for each request).
         value: of the policy.
         observed: mean of what the recorded decisions led to.
+        effective_sample_size: see ``Matches``, of the decisions whose measure is known.
+        without_outcome: share of the decisions whose measure is not known.
     """
 
     estimator: str
     measure: str
     value: PolicyEstimate
     observed: float
+    effective_sample_size: float
+    without_outcome: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,9 +58,7 @@ class ReplayReport:
 
     Attributes:
         estimates: two estimators of two measures.
-        effective_sample_size: see ``Matches``, of the decisions with an outcome.
         decisions: that were used.
-        without_outcome: share of them without an outcome.
         not_explored: decisions that were left out, because chance had no part in them.
         agreement: share where the policy chooses what was recorded.
         unserved: share where no candidate meets the policy's constraints; there the recorded
@@ -64,9 +66,7 @@ class ReplayReport:
     """
 
     estimates: list[ReplayEstimate]
-    effective_sample_size: float
     decisions: int
-    without_outcome: float
     not_explored: int
     agreement: float
     unserved: float
@@ -99,30 +99,26 @@ def replay(
     obeyed = used.is_rule | (chosen == NOBODY)
     target = np.where(obeyed, used.chosen, chosen)
     matches = _matches(used, target, obeyed)
-    known = used.has_outcome
-    observed_matches = matches.rows(known)
-    effective = observed_matches.effective_sample_size
-    _require_enough(int(known.sum()), effective)
+    measures = (("quality", used.quality, rate), ("cost", used.cost, dollars))
+    for measure, rewards, _ in measures:
+        _require_enough(measure, matches.rows(~np.isnan(rewards)))
     inputs = reward_inputs(used)
     parts = _parts(used, seed)
     estimates = []
-    for measure, rewards, scale in (
-        ("quality", used.quality, rate),
-        ("cost", used.cost, dollars),
-    ):
+    for measure, rewards, scale in measures:
         models = RewardModels.fit(inputs, used.chosen, rewards, parts, agents, progress)
+        known = ~np.isnan(rewards)
+        plain = self_normalised(matches.rows(known), rewards[known], scale)
         robust = doubly_robust(
             matches, rewards, models.predict(target), models.predict(used.chosen), scale
         )
-        plain = self_normalised(observed_matches, rewards[known], scale)
-        mean = float(rewards[known].mean())
+        size = matches.rows(known).effective_sample_size
+        mean, missing = float(rewards[known].mean()), float(1.0 - known.mean())
         for estimator, value in (("snips", plain), ("doubly_robust", robust)):
-            estimates.append(ReplayEstimate(estimator, measure, value, mean))
+            estimates.append(ReplayEstimate(estimator, measure, value, mean, size, missing))
     return ReplayReport(
         estimates=estimates,
-        effective_sample_size=effective,
         decisions=len(used),
-        without_outcome=float(1.0 - known.mean()),
         not_explored=int((~usable).sum()),
         agreement=float((target == used.chosen).mean()),
         unserved=float(((chosen == NOBODY) & ~used.is_rule).mean()),
@@ -163,12 +159,14 @@ def _require_explored(decisions: LoggedDecisions, usable: Booleans) -> None:
         )
 
 
-def _require_enough(outcomes: int, effective: float) -> None:
+def _require_enough(measure: str, known: Matches) -> None:
+    """Refuse to judge by too few decisions; ``known`` are those whose measure is."""
+    outcomes, effective = len(known.weights), known.effective_sample_size
     if outcomes >= LEAST_DECISIONS and effective >= LEAST_EFFECTIVE:
         return
     raise NotReadyError(
         "too little was recorded to judge this policy by",
-        detail=f"There are {outcomes} explored decisions with an outcome, worth {effective:.1f} of "
+        detail=f"The {measure} of {outcomes} explored decisions is known, worth {effective:.1f} of "
         f"the policy's own; at least {LEAST_DECISIONS} and {LEAST_EFFECTIVE:.0f} are needed.",
         hint="Record outcomes, widen time_range, explore more, or replay a policy that is nearer "
         "to the recorded one.",
