@@ -14,8 +14,9 @@ interval holds the truth, which should be .95, and the mean error and width. ``-
 from __future__ import annotations
 
 import argparse
+import functools
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -31,7 +32,7 @@ from tiny_dancer.batch import Requests, estimate_block
 from tiny_dancer.errors import NotReadyError
 from tiny_dancer.exploration import Exploration
 from tiny_dancer.policies import POLICIES, Candidates, Weights
-from tiny_dancer.replay.choices import choices
+from tiny_dancer.replay.choices import choices, prices
 from tiny_dancer.replay.logged_decisions import LoggedDecisions
 from tiny_dancer.replay.policy import ReplayPolicy
 from tiny_dancer.replay.report import ReplayReport, replay
@@ -186,7 +187,8 @@ class World:
         def choose(used: LoggedDecisions) -> NDArray[np.intp]:
             return choices(policy, self.router, used)
 
-        return replay(log, choose, len(self.router.registry))
+        price = functools.partial(prices, self.router)
+        return replay(log, choose, price, len(self.router.registry))
 
 
 def _certain(asked: Asked) -> LoggedDecisions:
@@ -242,7 +244,7 @@ class Tally:
 
 
 def coverage(
-    logs: int, decisions: int, exploration: Exploration
+    names: Sequence[str], logs: int, decisions: int, exploration: Exploration
 ) -> Iterator[tuple[str, str, str, Tally, float, int]]:
     """Replay every policy from every log.
 
@@ -251,8 +253,8 @@ def coverage(
         how many logs were refused.
     """
     world = World.make()
-    for name, given in POLICIES_REPLAYED.items():
-        policy = ReplayPolicy.parse(given)
+    for name in names:
+        policy = ReplayPolicy.parse(POLICIES_REPLAYED[name])
         truth = world.truth(policy)
         tallies: dict[tuple[str, str], Tally] = {}
         sizes: list[float] = []
@@ -279,6 +281,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
     parser.add_argument("--logs", type=int, default=400)
     parser.add_argument("--decisions", type=int, nargs="+", default=[1000, 4000])
+    parser.add_argument("--policies", nargs="+", choices=POLICIES_REPLAYED)
     parser.add_argument("--share", type=float, default=0.2)
     parser.add_argument("--temperature", type=float, default=0.25)
     arguments = parser.parse_args()
@@ -295,7 +298,7 @@ def main() -> None:
         print("|---|---|---|---|---|---|---|---|---|")
         counted: list[bool] = []
         for name, measure, estimator, tally, size, refused in coverage(
-            arguments.logs, decisions, exploration
+            arguments.policies or list(POLICIES_REPLAYED), arguments.logs, decisions, exploration
         ):
             counted += tally.holds
             print(f"| {name} | {measure} | {estimator} | {tally.row()} | {size:.0f} | {refused} |")

@@ -7,6 +7,7 @@ each decision: nothing that it chooses by depends on the outcomes that it is jud
 
 from __future__ import annotations
 
+import functools
 import json
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -17,7 +18,7 @@ from tiny_dancer.agents.registry import AgentRegistry
 from tiny_dancer.errors import InvalidArgumentError, UnknownObjectError
 from tiny_dancer.pg import store
 from tiny_dancer.pg.live_state import Readings
-from tiny_dancer.replay.choices import choices
+from tiny_dancer.replay.choices import choices, prices
 from tiny_dancer.replay.logged_decisions import LoggedDecision, LoggedDecisions
 from tiny_dancer.replay.policy import ReplayPolicy
 from tiny_dancer.replay.report import ReplayReport
@@ -79,7 +80,8 @@ def replay(
             progress=lambda done: progress(f"chose for {done} of {len(used)} decisions"),
         )
 
-    return _columns(estimate(decisions, choose, len(registry), progress=progress))
+    price = functools.partial(prices, router)
+    return _columns(estimate(decisions, choose, price, len(registry), progress=progress))
 
 
 def _window(backend: Backend, time_range: str | None, until: str | None) -> Window:

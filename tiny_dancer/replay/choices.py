@@ -52,6 +52,20 @@ def choices(
     return chosen
 
 
+def prices(router: Router, decisions: LoggedDecisions, agents: Positions) -> Floats:
+    """Return the estimated dollars of an agent for each decision, NaN where unknown, [n].
+
+    Args:
+        router: see ``choices``.
+        decisions: n recorded ones.
+        agents: positions in the registry, [n].
+    """
+    performance = router.performance
+    cost = router.registry.input_price[agents] * decisions.input_tokens
+    cost += performance.constant_cost[agents]
+    return np.where(performance.priced[agents], cost, np.nan)
+
+
 def _of_one_agent(name: str, router: Router, decisions: LoggedDecisions) -> Positions:
     position = router.registry.position.get(name)
     if position is None:

@@ -183,6 +183,15 @@ class LoggedDecisions:
         places[np.repeat(np.arange(len(self)), counts)[found]] = found
         return places
 
+    def expected_of(self, agents: Positions) -> Floats:
+        """Return what was expected of an agent of each decision, NaN if no candidate, [n].
+
+        Args:
+            agents: positions in the registry, [n].
+        """
+        places = self.place_of(agents)
+        return np.where(places == NOT_FOUND, np.nan, self.expected_quality[places])
+
 
 def _known(value: float | None) -> float:
     return np.nan if value is None else value

@@ -8,7 +8,6 @@ normalised weights as in Thomas and Brunskill, ICML 2016; intervals from the inf
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -22,8 +21,14 @@ NORMAL_QUANTILE = 1.959963984540054
 # Nothing is divided by less than a tenth.
 MOST_LEVERAGE = 0.9
 
-# From an estimate and how far it may be off to an interval.
-Scale = Callable[[float, float], tuple[float, float]]
+# Below this the formula of a skewed mean loses its precision.
+LEAST_SKEWNESS = 1e-6
+PSEUDO_OUTCOMES = 4.0
+
+# What a reward can be at least and at most.
+Bounds = tuple[float, float]
+RATE: Bounds = (0.0, 1.0)
+DOLLARS: Bounds = (0.0, math.inf)
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,17 +71,18 @@ class Matches:
         return min(kish, len(self.weights) ** 2 / float((1.0 / self.probabilities).sum()))
 
 
-def self_normalised(matches: Matches, rewards: Floats, scale: Scale) -> PolicyEstimate:
+def self_normalised(matches: Matches, rewards: Floats, bounds: Bounds) -> PolicyEstimate:
     """Estimate by the mean of the matching rewards, weighed by how unlikely the match was.
 
     Args:
         matches: of n decisions, at least one of which matches.
         rewards: finite, [n].
-        scale: on which the interval is symmetric.
+        bounds: what a reward can be at least and at most.
     """
     weights = matches.weights
     estimate = float(weights @ rewards / weights.sum())
-    return _with_interval(estimate, _influence(weights, rewards - estimate), matches, scale)
+    influence = _influence(weights, rewards - estimate)
+    return _with_interval(estimate, influence, matches, bounds)
 
 
 def doubly_robust(
@@ -84,7 +90,7 @@ def doubly_robust(
     rewards: Floats,
     predicted: Floats,
     predicted_recorded: Floats,
-    scale: Scale,
+    bounds: Bounds,
 ) -> PolicyEstimate:
     """Estimate by a model of the rewards, corrected by its weighed errors on matching decisions.
 
@@ -93,7 +99,7 @@ def doubly_robust(
         rewards: NaN without an outcome, [n]; at least one match has one.
         predicted: by the model for what the policy chooses, [n].
         predicted_recorded: by the model for what was chosen, [n].
-        scale: on which the interval is symmetric.
+        bounds: what a reward can be at least and at most.
     """
     known = ~np.isnan(rewards)
     weights = matches.weights[known]
@@ -103,7 +109,7 @@ def doubly_robust(
     influence = predicted - modelled
     # Few of the decisions may have outcomes; the correction is a mean over those alone.
     influence[known] += _influence(weights, errors - correction) * (len(known) / known.sum())
-    return _with_interval(modelled + correction, influence, matches.rows(known), scale)
+    return _with_interval(modelled + correction, influence, matches.rows(known), bounds)
 
 
 def _influence(weights: Floats, residuals: Floats) -> Floats:
@@ -117,28 +123,54 @@ def _influence(weights: Floats, residuals: Floats) -> Floats:
 
 
 def _with_interval(
-    estimate: float, influence: Floats, matches: Matches, scale: Scale
+    estimate: float, influence: Floats, matches: Matches, bounds: Bounds
 ) -> PolicyEstimate:
-    deviation = float(np.sqrt(influence @ influence)) / len(influence)
-    reach = deviation * student_quantile(matches.effective_sample_size - 1.0)
-    return PolicyEstimate(estimate, *scale(estimate, reach))
+    """Return an estimate, kept within the bounds, with its interval.
+
+    Where rewards are bounded on both sides, four outcomes that were not observed, two of each
+    kind, are added for the interval (Agresti and Coull, The American Statistician 1998): who saw
+    no failure in a few decisions does not know that there are none. The interval is then that of
+    a skewed mean.
+    """
+    size = matches.effective_sample_size
+    least, most = bounds
+    centre, scaled = estimate, influence / len(influence)
+    if most < math.inf:
+        share = PSEUDO_OUTCOMES / (size + PSEUDO_OUTCOMES)
+        centre = (1.0 - share) * estimate + share * (least + most) / 2.0
+        unseen = np.repeat([least - centre, most - centre], int(PSEUDO_OUTCOMES / 2))
+        scaled = np.concatenate(((1.0 - share) * scaled, unseen * share / PSEUDO_OUTCOMES))
+    low, high = skewed_interval(centre, scaled, student_quantile(size - 1.0))
+    return PolicyEstimate(
+        min(max(estimate, least), most), min(max(low, least), most), max(min(high, most), least)
+    )
 
 
-def dollars(estimate: float, reach: float) -> tuple[float, float]:
-    """Return an interval that is symmetric in the logarithm: few requests may cost much."""
-    if estimate <= 0.0:
-        return 0.0, max(estimate, 0.0) + reach
-    factor = math.exp(min(reach / estimate, 700.0))
-    return estimate / factor, estimate * factor
+def skewed_interval(estimate: float, influence: Floats, quantile: float) -> tuple[float, float]:
+    """Return an interval of a mean whose influences are skewed.
+
+    Args:
+        estimate: the mean.
+        influence: what each row moves it by, [n]; their squares sum to its variance.
+        quantile: of the studentised mean if nothing were skewed.
+
+    Source: Hall, On the Removal of Skewness by Transformation, JRSS B 1992.
+    """
+    variance = float(influence @ influence)
+    if variance <= 0.0:
+        return estimate, estimate
+    deviation = variance**0.5
+    skewness = float((influence**3).sum()) / (variance * deviation)
+    low, high = (_unskewed(point, skewness) for point in (quantile, -quantile))
+    return estimate - deviation * low, estimate - deviation * high
 
 
-def rate(estimate: float, reach: float) -> tuple[float, float]:
-    """Return an interval that is symmetric in the log-odds and lies within [0, 1]."""
-    if not (0.0 < estimate < 1.0):
-        return max(estimate - reach, 0.0), min(estimate + reach, 1.0)
-    odds = math.log(estimate / (1.0 - estimate))
-    reach = min(reach / (estimate * (1.0 - estimate)), 700.0)
-    return 1.0 / (1.0 + math.exp(reach - odds)), 1.0 / (1.0 + math.exp(-reach - odds))
+def _unskewed(point: float, skewness: float) -> float:
+    """Return where a skewed studentised mean has the quantile that is ``point`` without skew."""
+    if abs(skewness) < LEAST_SKEWNESS:
+        return point
+    inner = 1.0 + skewness * (point - skewness / 6.0)
+    return 3.0 / skewness * (math.copysign(abs(inner) ** (1.0 / 3.0), inner) - 1.0)
 
 
 def student_quantile(degrees: float) -> float:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,14 +14,15 @@ from tiny_dancer.batch import NOBODY
 from tiny_dancer.errors import NotReadyError
 from tiny_dancer.replay.logged_decisions import LoggedDecisions
 from tiny_dancer.replay.off_policy import (
+    DOLLARS,
+    RATE,
+    Bounds,
     Matches,
     PolicyEstimate,
-    dollars,
     doubly_robust,
-    rate,
     self_normalised,
 )
-from tiny_dancer.replay.reward_models import FOLDS, RewardModels, reward_inputs
+from tiny_dancer.replay.reward_models import FOLDS, Guesses, RewardModels, reward_inputs
 from tiny_dancer.training.held_back import duplicate_groups, folds
 
 Floats = NDArray[np.float64]
@@ -72,9 +75,33 @@ class ReplayReport:
     unserved: float
 
 
+class _Measure(NamedTuple):
+    """One thing that decisions lead to.
+
+    Attributes:
+        name: of it.
+        rewards: how much of it, NaN where not known, [n].
+        bounds: what it can be at least and at most.
+        guess: from an agent for each decision to what is expected before any outcome is known.
+        proportional: see ``Guesses``.
+    """
+
+    name: str
+    rewards: Floats
+    bounds: Bounds
+    guess: Callable[[Positions], Floats]
+    proportional: bool = False
+
+    @property
+    def known(self) -> Booleans:
+        """Where it is known, [n]."""
+        return ~np.isnan(self.rewards)
+
+
 def replay(
     decisions: LoggedDecisions,
     choose: Callable[[LoggedDecisions], Positions],
+    price: Callable[[LoggedDecisions, Positions], Floats],
     agents: int,
     *,
     seed: int = 0,
@@ -85,6 +112,7 @@ def replay(
     Args:
         decisions: recorded ones.
         choose: the policy; from decisions to positions of agents, NOBODY where it can choose none.
+        price: from decisions and an agent for each to its estimated cost, NaN where unknown.
         agents: how many positions there are.
         seed: of how the decisions are dealt into parts.
         progress: called now and then.
@@ -99,23 +127,41 @@ def replay(
     obeyed = used.is_rule | (chosen == NOBODY)
     target = np.where(obeyed, used.chosen, chosen)
     matches = _matches(used, target, obeyed)
-    measures = (("quality", used.quality, rate), ("cost", used.cost, dollars))
-    for measure, rewards, _ in measures:
-        _require_enough(measure, matches.rows(~np.isnan(rewards)))
+    measures = (
+        _Measure("quality", used.quality, RATE, used.expected_of),
+        _Measure("cost", used.cost, DOLLARS, functools.partial(price, used), proportional=True),
+    )
+    for measure in measures:
+        _require_enough(measure.name, matches.rows(measure.known))
     inputs = reward_inputs(used)
     parts = _parts(used, seed)
     estimates = []
-    for measure, rewards, scale in measures:
-        models = RewardModels.fit(inputs, used.chosen, rewards, parts, agents, progress)
-        known = ~np.isnan(rewards)
-        plain = self_normalised(matches.rows(known), rewards[known], scale)
-        robust = doubly_robust(
-            matches, rewards, models.predict(target), models.predict(used.chosen), scale
+    for measure in measures:
+        guesses = Guesses(measure.guess(used.chosen), measure.proportional)
+        models = RewardModels.fit(
+            inputs, used.chosen, measure.rewards, guesses, parts, agents, progress
         )
-        size = matches.rows(known).effective_sample_size
-        mean, missing = float(rewards[known].mean()), float(1.0 - known.mean())
+        known = matches.rows(measure.known)
+        rewards = measure.rewards[measure.known]
+        plain = self_normalised(known, rewards, measure.bounds)
+        robust = doubly_robust(
+            matches,
+            measure.rewards,
+            models.predict(target, measure.guess(target)),
+            models.predict(used.chosen, guesses.values),
+            measure.bounds,
+        )
         for estimator, value in (("snips", plain), ("doubly_robust", robust)):
-            estimates.append(ReplayEstimate(estimator, measure, value, mean, size, missing))
+            estimates.append(
+                ReplayEstimate(
+                    estimator=estimator,
+                    measure=measure.name,
+                    value=value,
+                    observed=float(rewards.mean()),
+                    effective_sample_size=known.effective_sample_size,
+                    without_outcome=1.0 - len(rewards) / len(used),
+                )
+            )
     return ReplayReport(
         estimates=estimates,
         decisions=len(used),

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,8 +32,11 @@ FOLDS = 5
 # Of an embedding.
 DIRECTIONS = 48
 LEXICAL_SCALE = 0.1
-# An agent with fewer outcomes is predicted by its mean.
+# What guesses leave of an agent with fewer outcomes is predicted by its mean.
 LEAST_OUTCOMES = 20
+# Outcomes like those of all agents that are added to each one's.
+SLOPE_STRENGTH = 10.0
+MEAN_STRENGTH = 5.0
 
 
 def reward_inputs(decisions: LoggedDecisions) -> Matrix:
@@ -48,13 +52,27 @@ def reward_inputs(decisions: LoggedDecisions) -> Matrix:
     return inputs.transform(meaning, beside)
 
 
+class Guesses(NamedTuple):
+    """What is expected of the rewards before any was seen: a price list, or the router's quality.
+
+    Attributes:
+        values: for one agent of each decision, [n]; NaN where there is no guess.
+        proportional: whether an agent's rewards are its guesses times something of its own, as
+            costs are, and not its guesses and something.
+    """
+
+    values: Floats
+    proportional: bool
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class RewardModels:
-    """Linear models by part and agent.
+    """Linear models of what guesses leave, by part and agent.
 
     Attributes:
         inputs: of n decisions, [n, k].
         part_of: the part of each decision, [n].
+        slopes: what guesses are multiplied with, [parts, agents].
         heads: of the models that did not learn from that part, [parts, agents, k].
         offsets: [parts, agents].
         bounds: of the rewards that were observed; no prediction lies outside.
@@ -62,6 +80,7 @@ class RewardModels:
 
     inputs: Matrix
     part_of: Positions
+    slopes: Floats
     heads: Floats
     offsets: Floats
     bounds: tuple[float, float]
@@ -72,6 +91,7 @@ class RewardModels:
         inputs: Matrix,
         chosen: Positions,
         rewards: Floats,
+        guesses: Guesses,
         parts: list[RowNumbers],
         agents: int,
         progress: Callable[[str], None] = lambda message: None,
@@ -82,46 +102,71 @@ class RewardModels:
             inputs: see ``reward_inputs``.
             chosen: number of the agent whose outcome it is, [n].
             rewards: NaN without an outcome, [n].
+            guesses: of these rewards.
             parts: row numbers; together all rows.
             agents: how many there are.
             progress: called after each model.
         """
         part_of = np.empty(len(inputs), dtype=np.intp)
-        heads = np.zeros((len(parts), agents, inputs.shape[1]))
-        offsets = np.zeros((len(parts), agents))
+        shape = (len(parts), agents)
+        slopes, offsets = np.ones(shape), np.zeros(shape)
+        heads = np.zeros((*shape, inputs.shape[1]))
         known = ~np.isnan(rewards)
+        guessed = np.nan_to_num(guesses.values, nan=0.0)
         for number, part in enumerate(parts):
             part_of[part] = number
             others = all_but(part, len(inputs))
             others = others[known[others]]
-            overall = float(rewards[others].mean()) if len(others) else 0.0
+            if guesses.proportional:
+                slopes[number] = _slopes(chosen[others], rewards[others], guessed[others], agents)
+            left = rewards - slopes[number, chosen] * guessed
+            overall = float(left[others].mean()) if len(others) else 0.0
             offsets[number] = overall
             for agent in np.unique(chosen[others]).tolist():
                 own = others[chosen[others] == agent]
-                head, offset = _fit_agent(inputs[own], rewards[own], overall)
+                head, offset = _fit_agent(inputs[own], left[own], overall)
                 heads[number, agent], offsets[number, agent] = head, offset
                 progress(f"reward models of part {number + 1} of {len(parts)}")
         observed = rewards[known]
         bounds = (float(observed.min()), float(observed.max())) if len(observed) else (0.0, 0.0)
-        return cls(inputs, part_of, heads, offsets, bounds)
+        return cls(inputs, part_of, slopes, heads, offsets, bounds)
 
-    def predict(self, agents: Positions) -> Floats:
+    def predict(self, agents: Positions, guesses: Floats) -> Floats:
         """Return the expected reward of one agent for each decision, [n].
 
         Args:
             agents: its number, [n].
+            guesses: of its reward, NaN where there is none, [n].
         """
         predicted = np.einsum("nk,nk->n", self.inputs, self.heads[self.part_of, agents])
         predicted += self.offsets[self.part_of, agents]
+        predicted += self.slopes[self.part_of, agents] * np.nan_to_num(guesses, nan=0.0)
         return np.asarray(np.clip(predicted, *self.bounds))
 
 
-def _fit_agent(inputs: Matrix, rewards: Floats, overall: float) -> tuple[Floats, float]:
-    """Return head and offset of one agent."""
-    if len(rewards) < LEAST_OUTCOMES:
-        # One outcome of the mean of all is added.
-        return np.zeros(inputs.shape[1]), float((rewards.sum() + overall) / (len(rewards) + 1))
+def _slopes(chosen: Positions, rewards: Floats, guessed: Floats, agents: int) -> Floats:
+    """Return by what the guesses of each agent are multiplied, [a].
+
+    Some decisions at the ratio of all agents are added to those of each.
+    """
+    total = float(guessed.sum())
+    ratio = float(rewards[guessed > 0.0].sum()) / total if total > 0.0 else 1.0
+    count = np.bincount(chosen, minlength=agents)
+    guessed_of = np.bincount(chosen, guessed, minlength=agents)
+    reward_of = np.bincount(chosen, rewards, minlength=agents)
+    added = SLOPE_STRENGTH * guessed_of / np.maximum(count, 1)
+    slopes = np.full(agents, ratio)
+    tried = guessed_of > 0.0
+    slopes[tried] = ((reward_of + ratio * added) / np.where(tried, guessed_of + added, 1.0))[tried]
+    return slopes
+
+
+def _fit_agent(inputs: Matrix, left: Floats, overall: float) -> tuple[Floats, float]:
+    """Return head and offset of one agent for what guesses leave of its rewards."""
+    if len(left) < LEAST_OUTCOMES:
+        mean = (left.sum() + MEAN_STRENGTH * overall) / (len(left) + MEAN_STRENGTH)
+        return np.zeros(inputs.shape[1]), float(mean)
     none = np.zeros((len(inputs), 0), dtype=np.float32)
     mask = np.ones((len(inputs), 1), dtype=bool)
-    fit = fit_ridge(inputs, Observations(inputs, none, rewards[:, None], mask))
+    fit = fit_ridge(inputs, Observations(inputs, none, left[:, None], mask))
     return fit.coefficients[:, 0], float(fit.offset[0])
