@@ -19,8 +19,9 @@ from typing import Any
 
 import numpy as np
 import psycopg
-from first_call import Timing, cpu_model, fetch_one, measure, new_database
 from psycopg import sql
+from scratch_database import new_database
+from timing import MICROSECONDS, Timing, cpu_model, fetch_one, measure
 from tqdm import tqdm
 
 TARGET_MICROSECONDS = 80.0
@@ -28,8 +29,6 @@ CLUSTERS = 200
 # Statements as PL/pgSQL runs them, through plans that it keeps.
 LOOPS = """
 CREATE TABLE request (embedding real[], vector vector);
-CREATE FUNCTION microseconds(began timestamptz, calls integer) RETURNS float8 LANGUAGE sql AS
-    'SELECT extract(epoch FROM clock_timestamp() - began)::float8 * 1e6 / calls';
 CREATE FUNCTION loop_match(calls integer) RETURNS float8 LANGUAGE plpgsql AS $$
 DECLARE
     given real[] := (SELECT embedding FROM request);
@@ -100,7 +99,7 @@ def prepare(connection: psycopg.Connection[Any], routes: int, dimension: int) ->
     connection.execute("SET client_min_messages = warning")
     connection.execute("CREATE EXTENSION tiny_dancer CASCADE")
     connection.execute("SELECT tiny_dancer.use_model('given', 'external', %s)", [dimension])
-    connection.execute(LOOPS)
+    connection.execute(MICROSECONDS + LOOPS)
     connection.execute(
         "INSERT INTO tiny_dancer.routes (name, description, target_agent)"
         " SELECT 'route-' || i, 'd', 'agent-' || mod(i, 10) FROM generate_series(1, %s) i",

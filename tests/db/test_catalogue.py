@@ -238,7 +238,8 @@ def test_every_cached_table_moves_an_epoch_before_and_after_each_statement(share
         assert {t.kind for t in pair} == {EVERY_EVENT | BEFORE, EVERY_EVENT}, table
         assert len({t.argument for t in pair}) == 1, table
     queries = (snapshot.EPOCHS, route_snapshot.EPOCHS, classifier_cache.EPOCH)
-    read = " ".join(query.rpartition("FROM")[2] for query in queries)
+    never_executed = re.compile(r"FROM((?:(?!FROM).)*?)WHERE false", re.DOTALL)
+    read = " ".join(part for query in queries for part in never_executed.findall(query))
     named = set(re.findall(r"tiny_dancer\.\w+", read))
     assert len(named) >= 8
     assert set(by_table) >= named, "a table that is cached moves no epoch"
