@@ -57,20 +57,17 @@ class LoggedDecision(NamedTuple):
         drawn = self.probabilities
         return (
             self.agent_id in self.candidates
+            and all(isinstance(candidate, int) for candidate in self.candidates)
             and len(set(self.candidates)) == count
-            and len(self.expected_quality) == count
-            and all(0.0 <= value <= 1.0 for value in self.expected_quality)
-            and (drawn is None or (len(drawn) == count and self._is_distribution(drawn)))
+            and _are_rates(self.expected_quality, count)
+            and (drawn is None or (_are_rates(drawn, count) and self._is_distribution(drawn)))
             and len(self.embedding) == dimension
             and abs(float(self.embedding.dot(self.embedding)) - 1.0) < LENGTH_MARGIN
         )
 
     def _is_distribution(self, drawn: list[float]) -> bool:
-        return (
-            all(0.0 <= value <= 1.0 for value in drawn)
-            and abs(sum(drawn) - 1.0) < SUM_MARGIN
-            and drawn[self.candidates.index(self.agent_id)] > 0.0
-        )
+        chance = drawn[self.candidates.index(self.agent_id)]
+        return chance > 0.0 and abs(sum(drawn) - 1.0) < SUM_MARGIN
 
     def known_probabilities(self) -> list[float]:
         """Return the probabilities, of a certain decision 1 for who was chosen."""
@@ -191,6 +188,13 @@ class LoggedDecisions:
         """
         places = self.place_of(agents)
         return np.where(places == NOT_FOUND, np.nan, self.expected_quality[places])
+
+
+def _are_rates(values: list[Any], count: int) -> bool:
+    """Whether these are so many numbers in [0, 1]; an array may hold NULLs and arrays."""
+    return len(values) == count and all(
+        isinstance(value, float) and 0.0 <= value <= 1.0 for value in values
+    )
 
 
 def _known(value: float | None) -> float:

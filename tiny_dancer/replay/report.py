@@ -32,6 +32,8 @@ Booleans = NDArray[np.bool_]
 # Below these no interval is trusted.
 LEAST_DECISIONS = 100
 LEAST_EFFECTIVE = 50.0
+# No outcome stands for more than so many that did not come back.
+LEAST_RETURNED = 0.05
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,19 +139,18 @@ def replay(
     parts = _parts(used, seed)
     estimates = []
     for measure in measures:
-        guesses = Guesses(measure.guess(used.chosen), measure.proportional)
-        models = RewardModels.fit(
-            inputs, used.chosen, measure.rewards, guesses, parts, agents, progress
+        learn = functools.partial(_learned, used, inputs, parts, agents, progress)
+        returned = _returning(learn, measure)
+        # Outcomes that seldom come back stand for those that did not.
+        likely = Matches(
+            matches.weights / returned(used.chosen), matches.probabilities * returned(target)
         )
-        known = matches.rows(measure.known)
+        predict = learn(measure.rewards, measure.guess, proportional=measure.proportional)
+        known = likely.rows(measure.known)
         rewards = measure.rewards[measure.known]
         plain = self_normalised(known, rewards, measure.bounds)
         robust = doubly_robust(
-            matches,
-            measure.rewards,
-            models.predict(target, measure.guess(target)),
-            models.predict(used.chosen, guesses.values),
-            measure.bounds,
+            likely, measure.rewards, predict(target), predict(used.chosen), measure.bounds
         )
         for estimator, value in (("snips", plain), ("doubly_robust", robust)):
             estimates.append(
@@ -169,6 +170,36 @@ def replay(
         agreement=float((target == used.chosen).mean()),
         unserved=float(((chosen == NOBODY) & ~used.is_rule).mean()),
     )
+
+
+# From an agent for each decision to what is expected of it, [n].
+Prediction = Callable[[Positions], Floats]
+
+
+def _learned(
+    used: LoggedDecisions,
+    inputs: NDArray[np.float32],
+    parts: list[NDArray[np.int64]],
+    agents: int,
+    progress: Callable[[str], None],
+    rewards: Floats,
+    guess: Prediction,
+    *,
+    proportional: bool = False,
+) -> Prediction:
+    """Learn what rewards to expect of every agent; see ``RewardModels``."""
+    guesses = Guesses(guess(used.chosen), proportional)
+    models = RewardModels.fit(inputs, used.chosen, rewards, guesses, parts, agents, progress)
+    return lambda agent: models.predict(agent, guess(agent))
+
+
+def _returning(learn: Callable[..., Prediction], measure: _Measure) -> Prediction:
+    """Return with which probability the outcome of an agent on a request comes back."""
+    if measure.known.all():
+        return lambda agents: np.ones(len(agents))
+    share = float(measure.known.mean())
+    expected = learn(measure.known.astype(np.float64), lambda agents: np.full(len(agents), share))
+    return lambda agents: np.maximum(expected(agents), LEAST_RETURNED)
 
 
 def _matches(used: LoggedDecisions, target: Positions, obeyed: Booleans) -> Matches:
