@@ -33,6 +33,8 @@ Booleans = NDArray[np.bool_]
 
 # Qualities of agents may differ by little, and then all of the dial's effect is near 0.
 STEPS = 1_000_000
+# The same qualities summed in another order differ by less.
+ROUNDING = 1e-9
 
 
 class DialReading(NamedTuple):
@@ -212,7 +214,7 @@ def calibrate(
     if quality_target is not None:
         step = _greatest_with_quality(dial, quality_target)
         reading = dial.at(step / STEPS)
-        if max_strong_share is not None and reading.shares[strong] > max_strong_share:
+        if max_strong_share is not None and reading.shares[strong] > max_strong_share + ROUNDING:
             raise _contradiction(dial, strong, max_strong_share, quality_target, step, reading)
     else:
         assert max_strong_share is not None
@@ -236,7 +238,7 @@ def _greatest_with_quality(dial: CostDial, target: float) -> int:
     """Return the greatest step of the dial that keeps a share of the best agent's quality."""
 
     def keeps(step: int) -> bool:
-        return _share_of_best(dial, dial.at(step / STEPS)) >= target
+        return _share_of_best(dial, dial.at(step / STEPS)) >= target - ROUNDING
 
     if keeps(STEPS):
         return STEPS
@@ -256,7 +258,7 @@ def _least_with_share(dial: CostDial, strong: int, most: float) -> int:
     """Return the least step of the dial at which the strong agent takes no more than a share."""
 
     def exceeds(step: int) -> bool:
-        return bool(dial.at(step / STEPS).shares[strong] > most)
+        return bool(dial.at(step / STEPS).shares[strong] > most + ROUNDING)
 
     if not exceeds(0):
         return 0

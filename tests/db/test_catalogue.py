@@ -14,7 +14,10 @@ CHECKOUT = Path(__file__).parents[2]
 PINNED = ["search_path=pg_catalog, pg_temp"]
 
 # They run a query of the caller's, as the caller and on the caller's path.
-RUN_CALLERS_QUERIES = {"labelled_texts", "ruvector_train_classifier"}
+RUN_CALLERS_QUERIES = {
+    *("labelled_texts", "ruvector_train_classifier"),
+    *("request_texts", "ruvector_calibrate_router"),
+}
 # A SET clause would cost it a tenth of its throughput; every name in it is qualified.
 QUALIFIES_EVERY_NAME = {"ruvector_record_usage"}
 # Limits that plain SQL could not hold; plpgsql, pinned path, no dynamic SQL.

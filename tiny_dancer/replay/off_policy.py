@@ -9,26 +9,22 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Protocol, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
 Booleans = NDArray[np.bool_]
+# An estimate, and the lower and upper end of its interval.
+Reach = tuple[float, float, float]
 
 # The 97.5 % point of the normal distribution.
 NORMAL_QUANTILE = 1.959963984540054
 # Nothing is divided by less than a tenth.
 MOST_LEVERAGE = 0.9
-
-# Below this the formula of a skewed mean loses its precision.
-LEAST_SKEWNESS = 1e-6
-PSEUDO_OUTCOMES = 4.0
-
-# What a reward can be at least and at most.
-Bounds = tuple[float, float]
-RATE: Bounds = (0.0, 1.0)
-DOLLARS: Bounds = (0.0, math.inf)
+# The exponential of more is not finite.
+MOST_EXPONENT = 700.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,44 +41,82 @@ class Matches:
     """How recorded decisions and those of another policy agree, over n decisions.
 
     Attributes:
-        weights: 1 / probability of what was chosen where both choose it, else 0, [n].
+        weights: how many decisions of the policy each one that matches stands for, 0 for the
+            others, [n].
         probabilities: with which what the policy chooses was drawn, [n].
+        stakes: how many decisions each stands for beside that, [n].
     """
 
     weights: Floats
     probabilities: Floats
+    stakes: Floats
 
-    def rows(self, kept: Booleans) -> Matches:
+    @classmethod
+    def of(cls, matching: Booleans, probabilities: Floats) -> Self:
+        """Return matches where each decision stands for itself; see above."""
+        weights = np.where(matching, 1.0 / probabilities, 0.0)
+        return cls(weights, probabilities, np.ones(len(weights)))
+
+    def standing_for(self, others: Floats) -> Self:
+        """Return the same where each stands for others, too, [n]."""
+        return type(self)(self.weights * others, self.probabilities, self.stakes * others)
+
+    def rows(self, kept: Booleans) -> Self:
         """Return those of some of the decisions."""
-        return Matches(self.weights[kept], self.probabilities[kept])
+        return type(self)(self.weights[kept], self.probabilities[kept], self.stakes[kept])
 
     @property
     def effective_sample_size(self) -> float:
         """How many decisions of the policy itself the recorded ones are worth.
 
-        Kish's (sum of weights)² / sum of squared weights, or the same with its expectations,
-        n² / sum of 1 / probability, whichever is less. The first alone looks large where by chance
-        nothing was recorded of what only the other policy does.
+        Kish's (sum of weights)² / sum of squared weights, or the same with their expectations
+        over what was drawn, whichever is less. The first alone looks large where by chance nothing
+        was recorded of what only the other policy does.
         """
         squares = float((self.weights**2).sum())
         if squares == 0.0:
             return 0.0
         kish = float(self.weights.sum()) ** 2 / squares
-        return min(kish, len(self.weights) ** 2 / float((1.0 / self.probabilities).sum()))
+        expected = float((self.stakes**2 / self.probabilities).sum())
+        return min(kish, float(self.stakes.sum()) ** 2 / expected)
 
 
-def self_normalised(matches: Matches, rewards: Floats, bounds: Bounds) -> PolicyEstimate:
+class Interval(Protocol):
+    """Makes an interval that suits what is measured."""
+
+    def __call__(
+        self,
+        estimate: float,
+        influence: Floats,
+        size: float,
+        rewards: Floats,
+        expected: Floats,
+    ) -> Reach:
+        """Return an estimate within what can be, and its interval.
+
+        Args:
+            estimate: a mean.
+            influence: what each decision moves it by, [n]; their squares sum to its variance.
+            size: effective sample size.
+            rewards: that were observed.
+            expected: what the estimate takes rewards to be on average, one or for each decision.
+        """
+        ...
+
+
+def self_normalised(matches: Matches, rewards: Floats, interval: Interval) -> PolicyEstimate:
     """Estimate by the mean of the matching rewards, weighed by how unlikely the match was.
 
     Args:
         matches: of n decisions, at least one of which matches.
         rewards: finite, [n].
-        bounds: what a reward can be at least and at most.
+        interval: for what is measured.
     """
     weights = matches.weights
     estimate = float(weights @ rewards / weights.sum())
-    influence = _influence(weights, rewards - estimate)
-    return _with_interval(estimate, influence, matches, bounds)
+    influence = _influence(weights, rewards - estimate) / len(weights)
+    size = matches.effective_sample_size
+    return PolicyEstimate(*interval(estimate, influence, size, rewards, np.array([estimate])))
 
 
 def doubly_robust(
@@ -90,7 +124,7 @@ def doubly_robust(
     rewards: Floats,
     predicted: Floats,
     predicted_recorded: Floats,
-    bounds: Bounds,
+    interval: Interval,
 ) -> PolicyEstimate:
     """Estimate by a model of the rewards, corrected by its weighed errors on matching decisions.
 
@@ -99,17 +133,20 @@ def doubly_robust(
         rewards: NaN without an outcome, [n]; at least one match has one.
         predicted: by the model for what the policy chooses, [n].
         predicted_recorded: by the model for what was chosen, [n].
-        bounds: what a reward can be at least and at most.
+        interval: for what is measured.
     """
     known = ~np.isnan(rewards)
     weights = matches.weights[known]
     errors = rewards[known] - predicted_recorded[known]
     correction = float(weights @ errors / weights.sum())
     modelled = float(predicted.mean())
-    influence = predicted - modelled
+    influence = (predicted - modelled) / len(predicted)
     # Few of the decisions may have outcomes; the correction is a mean over those alone.
-    influence[known] += _influence(weights, errors - correction) * (len(known) / known.sum())
-    return _with_interval(modelled + correction, influence, matches.rows(known), bounds)
+    influence[known] += _influence(weights, errors - correction) / len(weights)
+    size = matches.rows(known).effective_sample_size
+    return PolicyEstimate(
+        *interval(modelled + correction, influence, size, rewards[known], predicted)
+    )
 
 
 def _influence(weights: Floats, residuals: Floats) -> Floats:
@@ -122,55 +159,65 @@ def _influence(weights: Floats, residuals: Floats) -> Floats:
     return np.asarray(weights * residuals / (weights.mean() * (1.0 - leverage)))
 
 
-def _with_interval(
-    estimate: float, influence: Floats, matches: Matches, bounds: Bounds
-) -> PolicyEstimate:
-    """Return an estimate, kept within the bounds, with its interval.
-
-    Where rewards are bounded on both sides, four outcomes that were not observed, two of each
-    kind, are added for the interval (Agresti and Coull, The American Statistician 1998): who saw
-    no failure in a few decisions does not know that there are none. The interval is then that of
-    a skewed mean.
-    """
-    size = matches.effective_sample_size
-    least, most = bounds
-    centre, scaled = estimate, influence / len(influence)
-    if most < math.inf:
-        share = PSEUDO_OUTCOMES / (size + PSEUDO_OUTCOMES)
-        centre = (1.0 - share) * estimate + share * (least + most) / 2.0
-        unseen = np.repeat([least - centre, most - centre], int(PSEUDO_OUTCOMES / 2))
-        scaled = np.concatenate(((1.0 - share) * scaled, unseen * share / PSEUDO_OUTCOMES))
-    low, high = skewed_interval(centre, scaled, student_quantile(size - 1.0))
-    return PolicyEstimate(
-        min(max(estimate, least), most), min(max(low, least), most), max(min(high, most), least)
-    )
-
-
-def skewed_interval(estimate: float, influence: Floats, quantile: float) -> tuple[float, float]:
-    """Return an interval of a mean whose influences are skewed.
+def _noise(rates: Floats, expected: Floats, size: float) -> float:
+    """Return the variance of a single rate, given what is expected of it.
 
     Args:
-        estimate: the mean.
-        influence: what each row moves it by, [n]; their squares sum to its variance.
-        quantile: of the studentised mean if nothing were skewed.
+        rates: that were observed.
+        expected: in [0, 1].
+        size: effective sample size; so many outcomes tell no rate from 0 or 1 that is half of
+            one in them.
+    """
+    mean = float(rates.mean())
+    most = mean * (1.0 - mean)
+    # Rates that are no successes and failures vary less.
+    share = float(rates.var()) / most if most > 0.0 else 1.0
+    within = expected.clip(0.5 / size, 1.0 - 0.5 / size)
+    return share * float((within * (1.0 - within)).mean())
 
-    Source: Hall, On the Removal of Skewness by Transformation, JRSS B 1992.
+
+def rate_interval(
+    estimate: float, influence: Floats, size: float, rewards: Floats, expected: Floats
+) -> Reach:
+    """Return a rate and Wilson's score interval of it.
+
+    Its sample size is the number of outcomes of a single rate that vary as much as the estimate
+    does, and so no more than the effective sample size: who saw no failure in a few decisions does
+    not know that there are none.
+
+    Source: Wilson, Probable Inference, JASA 1927; with the sample size of Korn and Graubard,
+    Confidence Intervals for Proportions with Small Expected Number of Positive Counts, 1998.
+    """
+    rate = min(max(estimate, 0.0), 1.0)
+    variance = max(float(influence @ influence), _noise(rewards, expected, size) / size)
+    if variance <= 0.0:
+        return rate, rate, rate
+    # None or all of the decisions do not tell how much the rate varies; half of one more does.
+    within = min(max(rate, 0.5 / size), 1.0 - 0.5 / size)
+    count = within * (1.0 - within) / variance
+    squared = student_quantile(size - 1.0) ** 2 / count
+    centre = (rate + squared / 2.0) / (1.0 + squared)
+    reach = (squared * (rate * (1.0 - rate) + squared / 4.0)) ** 0.5 / (1.0 + squared)
+    return rate, max(centre - reach, 0.0), min(centre + reach, 1.0)
+
+
+def cost_interval(
+    estimate: float, influence: Floats, size: float, rewards: Floats, expected: Floats
+) -> Reach:
+    """Return dollars and an interval that is symmetric in the logarithm.
+
+    A few decisions may make most of the variance. Then it is known badly, and the quantile is
+    that of as many degrees of freedom as decisions of equal influence would have.
     """
     variance = float(influence @ influence)
     if variance <= 0.0:
-        return estimate, estimate
-    deviation = variance**0.5
-    skewness = float((influence**3).sum()) / (variance * deviation)
-    low, high = (_unskewed(point, skewness) for point in (quantile, -quantile))
-    return estimate - deviation * low, estimate - deviation * high
-
-
-def _unskewed(point: float, skewness: float) -> float:
-    """Return where a skewed studentised mean has the quantile that is ``point`` without skew."""
-    if abs(skewness) < LEAST_SKEWNESS:
-        return point
-    inner = 1.0 + skewness * (point - skewness / 6.0)
-    return 3.0 / skewness * (math.copysign(abs(inner) ** (1.0 / 3.0), inner) - 1.0)
+        return estimate, estimate, estimate
+    equal = variance**2 / float((influence**4).sum())
+    reach = variance**0.5 * student_quantile(min(size, equal) - 1.0)
+    if estimate <= 0.0:
+        return 0.0, 0.0, reach
+    factor = math.exp(min(reach / estimate, MOST_EXPONENT))
+    return estimate, estimate / factor, estimate * factor
 
 
 def student_quantile(degrees: float) -> float:

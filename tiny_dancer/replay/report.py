@@ -14,12 +14,12 @@ from tiny_dancer.batch import NOBODY
 from tiny_dancer.errors import NotReadyError
 from tiny_dancer.replay.logged_decisions import LoggedDecisions
 from tiny_dancer.replay.off_policy import (
-    DOLLARS,
-    RATE,
-    Bounds,
+    Interval,
     Matches,
     PolicyEstimate,
+    cost_interval,
     doubly_robust,
+    rate_interval,
     self_normalised,
 )
 from tiny_dancer.replay.reward_models import FOLDS, Guesses, RewardModels, reward_inputs
@@ -77,21 +77,25 @@ class ReplayReport:
     unserved: float
 
 
+# From an agent for each decision to what is expected of it, [n].
+Prediction = Callable[[Positions], Floats]
+
+
 class _Measure(NamedTuple):
     """One thing that decisions lead to.
 
     Attributes:
         name: of it.
         rewards: how much of it, NaN where not known, [n].
-        bounds: what it can be at least and at most.
+        interval: that suits it.
         guess: from an agent for each decision to what is expected before any outcome is known.
         proportional: see ``Guesses``.
     """
 
     name: str
     rewards: Floats
-    bounds: Bounds
-    guess: Callable[[Positions], Floats]
+    interval: Interval
+    guess: Prediction
     proportional: bool = False
 
     @property
@@ -130,39 +134,15 @@ def replay(
     target = np.where(obeyed, used.chosen, chosen)
     matches = _matches(used, target, obeyed)
     measures = (
-        _Measure("quality", used.quality, RATE, used.expected_of),
-        _Measure("cost", used.cost, DOLLARS, functools.partial(price, used), proportional=True),
+        _Measure("quality", used.quality, rate_interval, used.expected_of),
+        _Measure("cost", used.cost, cost_interval, functools.partial(price, used), True),
     )
     for measure in measures:
         _require_enough(measure.name, matches.rows(measure.known))
-    inputs = reward_inputs(used)
-    parts = _parts(used, seed)
+    learner = _Learner(used, reward_inputs(used), _parts(used, seed), agents, progress)
     estimates = []
     for measure in measures:
-        learn = functools.partial(_learned, used, inputs, parts, agents, progress)
-        returned = _returning(learn, measure)
-        # Outcomes that seldom come back stand for those that did not.
-        likely = Matches(
-            matches.weights / returned(used.chosen), matches.probabilities * returned(target)
-        )
-        predict = learn(measure.rewards, measure.guess, proportional=measure.proportional)
-        known = likely.rows(measure.known)
-        rewards = measure.rewards[measure.known]
-        plain = self_normalised(known, rewards, measure.bounds)
-        robust = doubly_robust(
-            likely, measure.rewards, predict(target), predict(used.chosen), measure.bounds
-        )
-        for estimator, value in (("snips", plain), ("doubly_robust", robust)):
-            estimates.append(
-                ReplayEstimate(
-                    estimator=estimator,
-                    measure=measure.name,
-                    value=value,
-                    observed=float(rewards.mean()),
-                    effective_sample_size=known.effective_sample_size,
-                    without_outcome=1.0 - len(rewards) / len(used),
-                )
-            )
+        estimates += _estimates(measure, matches, learner, target)
     return ReplayReport(
         estimates=estimates,
         decisions=len(used),
@@ -172,34 +152,64 @@ def replay(
     )
 
 
-# From an agent for each decision to what is expected of it, [n].
-Prediction = Callable[[Positions], Floats]
+def _estimates(
+    measure: _Measure, matches: Matches, learner: _Learner, target: Positions
+) -> list[ReplayEstimate]:
+    """Return both estimates of one measure.
+
+    Outcomes that seldom come back stand for those that did not.
+    """
+    chosen = learner.used.chosen
+    likely = matches.standing_for(1.0 / learner.returned(measure, target))
+    predict = learner.learn(measure.rewards, measure.guess, measure.proportional)
+    known = likely.rows(measure.known)
+    rewards = measure.rewards[measure.known]
+    values = {
+        "snips": self_normalised(known, rewards, measure.interval),
+        "doubly_robust": doubly_robust(
+            likely, measure.rewards, predict(target), predict(chosen), measure.interval
+        ),
+    }
+    return [
+        ReplayEstimate(
+            estimator=estimator,
+            measure=measure.name,
+            value=value,
+            observed=float(rewards.mean()),
+            effective_sample_size=known.effective_sample_size,
+            without_outcome=1.0 - len(rewards) / len(measure.rewards),
+        )
+        for estimator, value in values.items()
+    ]
 
 
-def _learned(
-    used: LoggedDecisions,
-    inputs: NDArray[np.float32],
-    parts: list[NDArray[np.int64]],
-    agents: int,
-    progress: Callable[[str], None],
-    rewards: Floats,
-    guess: Prediction,
-    *,
-    proportional: bool = False,
-) -> Prediction:
-    """Learn what rewards to expect of every agent; see ``RewardModels``."""
-    guesses = Guesses(guess(used.chosen), proportional)
-    models = RewardModels.fit(inputs, used.chosen, rewards, guesses, parts, agents, progress)
-    return lambda agent: models.predict(agent, guess(agent))
+@dataclass(frozen=True, slots=True, eq=False)
+class _Learner:
+    """Learns from decisions what to expect of every agent; see ``RewardModels``."""
 
+    used: LoggedDecisions
+    inputs: NDArray[np.float32]
+    parts: list[NDArray[np.int64]]
+    agents: int
+    progress: Callable[[str], None]
 
-def _returning(learn: Callable[..., Prediction], measure: _Measure) -> Prediction:
-    """Return with which probability the outcome of an agent on a request comes back."""
-    if measure.known.all():
-        return lambda agents: np.ones(len(agents))
-    share = float(measure.known.mean())
-    expected = learn(measure.known.astype(np.float64), lambda agents: np.full(len(agents), share))
-    return lambda agents: np.maximum(expected(agents), LEAST_RETURNED)
+    def learn(self, rewards: Floats, guess: Prediction, proportional: bool) -> Prediction:
+        """Return predictions by models that did not see the decision."""
+        chosen = self.used.chosen
+        guesses = Guesses(guess(chosen), proportional)
+        models = RewardModels.fit(
+            self.inputs, chosen, rewards, guesses, self.parts, self.agents, self.progress
+        )
+        return lambda agents: models.predict(agents, guess(agents))
+
+    def returned(self, measure: _Measure, target: Positions) -> Floats:
+        """Return with which probability the outcome of the agent chosen by the policy is known."""
+        share = float(measure.known.mean())
+        if share == 1.0:
+            return np.ones(len(target))
+        came_back = measure.known.astype(np.float64)
+        expected = self.learn(came_back, lambda agents: np.full(len(agents), share), False)
+        return np.maximum(expected(target), LEAST_RETURNED)
 
 
 def _matches(used: LoggedDecisions, target: Positions, obeyed: Booleans) -> Matches:
@@ -210,7 +220,7 @@ def _matches(used: LoggedDecisions, target: Positions, obeyed: Booleans) -> Matc
     """
     probabilities = used.probabilities[used.place_of(target)]
     probabilities = np.where(obeyed, 1.0, probabilities)
-    return Matches(np.where(target == used.chosen, 1.0 / probabilities, 0.0), probabilities)
+    return Matches.of(target == used.chosen, probabilities)
 
 
 def _parts(used: LoggedDecisions, seed: int) -> list[NDArray[np.int64]]:
