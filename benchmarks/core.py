@@ -19,6 +19,7 @@ from collections.abc import Callable
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 import numpy as np
+from numpy.typing import NDArray
 
 from tiny_dancer.agents import Agent, AgentRegistry, CostModel
 from tiny_dancer.classifier import ClassifierSettings, RouteClassifier
@@ -87,9 +88,7 @@ def allocated(work: Work) -> float:
     return (peak - before) / 1024.0
 
 
-def unit(
-    rng: np.random.Generator, *shape: int
-) -> np.ndarray[tuple[int, ...], np.dtype[np.float32]]:
+def unit(rng: np.random.Generator, *shape: int) -> NDArray[np.float32]:
     vectors = rng.normal(size=shape)
     vectors /= np.linalg.norm(vectors, axis=-1, keepdims=True)
     return vectors.astype(np.float32)

@@ -33,8 +33,9 @@ def test_a_spent_budget_of_a_tag_leaves_nobody(registry):
     query = "SELECT agent_name, error FROM ruvector_batch_route('{hello}', tags := %s)"
     [free] = registry.execute(query, [["other"]]).fetchall()
     [spent] = registry.execute(query, [["other", "spent"]]).fetchall()
-    assert free.agent_name and free.error is None
-    assert spent.agent_name is None and "budget removed" in spent.error
+    assert (free.agent_name is None, free.error) == (False, None)
+    assert spent.agent_name is None
+    assert "budget removed" in spent.error
 
 
 def test_over_a_registry_too_large_to_keep_rows_are_what_single_calls_say(registry):
