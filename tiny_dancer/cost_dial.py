@@ -108,7 +108,7 @@ class CostDial:
         self.requests = 0
         quality, self._cost, able = (np.zeros(agents) for _ in range(3))
         for block in blocks(count, agents) if agents else ():
-            part = Requests(requests.input_tokens[block], requests.embeddings[block])
+            part = requests.part(block)
             estimate = estimate_block(router, part)
             kept = candidates_of(router, part, estimate, RoutingConstraints())
             self._blocks.append((estimate, kept))

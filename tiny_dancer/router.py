@@ -36,6 +36,7 @@ from tiny_dancer.tie_rounding import round_scores
 
 if TYPE_CHECKING:
     from tiny_dancer.exploration import Exploration
+    from tiny_dancer.learning.learned_quality import LearnedQuality
 
 Floats = NDArray[np.float64]
 Positions = NDArray[np.intp]
@@ -54,6 +55,7 @@ class Estimate(NamedTuple):
         cost: dollars, NaN where unknown.
         expected_quality: in [0, 1].
         cost_scores: 1 for the cheapest of all agents and 0 for the dearest, where that is known.
+        heads: what was learned says of the request; None where nothing was learned.
     """
 
     similarity: Floats
@@ -61,6 +63,7 @@ class Estimate(NamedTuple):
     cost: Floats
     expected_quality: Floats
     cost_scores: Floats | None = None
+    heads: Floats | None = None
 
 
 class LengthCosts(NamedTuple):
@@ -146,6 +149,7 @@ class Router:
         settings: see Settings.
         performance: what is expected of the agents; by default what was registered.
         live: their health and budgets; by default all are healthy and without a budget.
+        learned: what was learned about them; by default nothing.
     """
 
     def __init__(
@@ -154,12 +158,14 @@ class Router:
         settings: Settings | None = None,
         performance: AgentPerformance | None = None,
         live: LiveState | None = None,
+        learned: LearnedQuality | None = None,
     ) -> None:
         self.registry = registry
         self.settings = settings or Settings()
         self.weights = self.settings.weights
         self.performance = performance or AgentPerformance(registry, self.settings)
         self.live = live or LiveState.idle(len(registry))
+        self.learned = learned
         self._latency_scores: Floats | None = None
         self._length_costs: dict[int, LengthCosts] = {}
 
@@ -252,11 +258,44 @@ class Router:
     def estimate(self, request: Request) -> Estimate:
         """Return what is expected of every agent for the request."""
         similarity, reference = self._similarity(request.embedding)
-        quality = shaded_prior(
-            self.performance.log_odds, similarity, reference, self.settings.similarity_weight
-        )
+        heads = self.heads(request)
+        quality = self.quality(similarity, reference, heads)
         costs = self._costs_of(request.input_tokens)
-        return Estimate(similarity, capability_match(similarity), costs.cost, quality, costs.scores)
+        return Estimate(
+            similarity, capability_match(similarity), costs.cost, quality, costs.scores, heads
+        )
+
+    def heads(self, request: Request) -> Floats | None:
+        """Return what was learned says of a request, None where nothing was learned."""
+        learned = self.learned
+        if learned is None:
+            return None
+        return learned.head_log_odds(request.embedding, request.lexical)
+
+    def quality(
+        self, similarity: Floats, reference: float | Floats, heads: Floats | None
+    ) -> Floats:
+        """Return the expected quality of every agent, [n], or [b, n] of b requests.
+
+        Args:
+            similarity: of capabilities and request, [n] or [b, n].
+            reference: the similarity that changes nothing, a number or [b, 1].
+            heads: what was learned says of the request or requests, None for nothing.
+        """
+        if heads is None or self.learned is None:
+            weight = self.settings.similarity_weight
+            return shaded_prior(self.performance.log_odds, similarity, reference, weight)
+        return self.learned.expected(heads, similarity - reference)
+
+    def foreseen(self, estimate: Estimate) -> Floats | None:
+        """Return the quality that the router model alone expects of every agent, [n].
+
+        NaN where it knows nothing, None where there is no model.
+        """
+        if estimate.heads is None or self.learned is None:
+            return None
+        reference = float(estimate.similarity.dot(self.registry.reference_weights))
+        return self.learned.foreseen(estimate.heads, estimate.similarity - reference)
 
     def cost(self, input_tokens: int) -> Floats:
         """Return the estimated dollars of a request for every agent, NaN where unknown."""
@@ -438,10 +477,11 @@ class Router:
         )
 
     def _confidence_basis(self, position: int) -> str:
+        learned = self.learned
+        if learned is not None and learned.learned[position]:
+            return f"learned from {_count(int(learned.observations[position]))}"
         observed = int(self.performance.requests[position])
-        if not observed:
-            return "prior"
-        return "prior and 1 outcome" if observed == 1 else f"prior and {observed} outcomes"
+        return f"prior and {_count(observed)}" if observed else "prior"
 
     def _standings(
         self, estimate: Estimate, positions: Positions, scores: Floats
@@ -478,3 +518,7 @@ def number(value: np.float64) -> float | None:
     # A comparison with itself is several times faster than np.isnan on a scalar.
     plain = float(value)
     return plain if plain == plain else None
+
+
+def _count(outcomes: int) -> str:
+    return "1 outcome" if outcomes == 1 else f"{outcomes} outcomes"

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from tiny_dancer.agents.robust_prior import RobustPrior
 from tiny_dancer.errors import InvalidArgumentError, UnknownObjectError, shown
 from tiny_dancer.policies.candidates import Weights
 from tiny_dancer.route_matching import RouteMatching
@@ -30,6 +31,19 @@ class Settings:
     )
     prior_strength: float = _setting(
         20.0, 0.001, 1_000_000.0, "how many outcomes a registered quality or latency counts as"
+    )
+    believed_prior_strength: float = _setting(
+        400.0,
+        0.001,
+        1_000_000.0,
+        "how many outcomes a registered quality counts as in the expected quality of a request, as "
+        "long as the outcomes agree with it; where they do not, prior_strength",
+    )
+    learning_strength: float = _setting(
+        400.0,
+        0.001,
+        1_000_000.0,
+        "different requests of an agent after which what was learned from them counts half",
     )
     live_state_seconds: float = _setting(
         1.0,
@@ -126,6 +140,11 @@ class Settings:
         return Weights(
             self.weight_cost / total, self.weight_latency / total, self.weight_quality / total
         )
+
+    @property
+    def robust_prior(self) -> RobustPrior:
+        """How much registered qualities are worth."""
+        return RobustPrior(self.believed_prior_strength, self.prior_strength)
 
     @property
     def route_matching(self) -> RouteMatching:

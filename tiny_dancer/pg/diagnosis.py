@@ -12,7 +12,14 @@ import tiny_dancer
 from tiny_dancer.embedding.model_folder import find_model
 from tiny_dancer.errors import TinyDancerError
 from tiny_dancer.index import hnsw
-from tiny_dancer.pg import nearest, nearest_routes, route_index, route_store, store
+from tiny_dancer.pg import (
+    nearest,
+    nearest_routes,
+    route_index,
+    route_store,
+    router_models,
+    store,
+)
 
 if TYPE_CHECKING:
     from tiny_dancer.pg.backend import Backend
@@ -145,6 +152,13 @@ def _hnswlib(has_graph: bool, rebuild: str) -> Finding:
     return Finding("route index", True, "hnswlib")
 
 
+def _router_model(backend: Backend) -> Iterator[Finding]:
+    found = router_models.examine(backend)
+    if found is not None:
+        ok, finding, remedy = found
+        yield Finding("router model", ok, finding, remedy)
+
+
 def _memory(backend: Backend) -> Iterator[Finding]:
     used = private_megabytes()
     if used is not None:
@@ -169,5 +183,6 @@ EXAMINATIONS: tuple[Callable[..., Iterator[Finding]], ...] = (
     _model,
     _registry,
     _routes,
+    _router_model,
     _memory,
 )

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tiny_dancer.agents.registry import AgentRegistry
-from tiny_dancer.errors import InvalidArgumentError, UnknownObjectError
+from tiny_dancer.errors import InvalidArgumentError, NotReadyError, UnknownObjectError
 from tiny_dancer.pg import store
 from tiny_dancer.pg.live_state import Readings
 from tiny_dancer.replay.choices import choices, prices
@@ -26,6 +26,7 @@ from tiny_dancer.replay.report import replay as estimate
 from tiny_dancer.router import Router
 
 if TYPE_CHECKING:
+    from tiny_dancer.learning.router_model import RouterModel
     from tiny_dancer.pg.backend import Backend, Row
     from tiny_dancer.pg.model import ActiveModel
     from tiny_dancer.pg.snapshot import Configuration
@@ -44,6 +45,10 @@ FROM (SELECT coalesce($2, pg_catalog.clock_timestamp()) AS until) w
 FIRST_DECISION = """
 SELECT count(*) AS decisions, min(d.decided_at) AS first
 FROM tiny_dancer.decisions d WHERE d.decided_at > $1 AND d.decided_at <= $2
+"""
+TRAINED = """
+SELECT r.created_at, coalesce(r.created_at > $2, false) AS is_younger
+FROM tiny_dancer.router_models r WHERE r.id = $1
 """
 LOGGED = "SELECT * FROM tiny_dancer.logged_decisions($1, $2, $3, $4)"
 KNOWN_BEFORE = "SELECT * FROM tiny_dancer.agent_outcomes(before := $1)"
@@ -65,11 +70,13 @@ def replay(
     wanted = ReplayPolicy.parse(None if policy is None else json.loads(policy))
     window = _window(backend, time_range, until)
     configuration = backend.snapshots.configuration()
+    router_model = _router_model(backend, wanted.router_model, window)
     rows = _read(backend, configuration.required_model, window)
     registry = _registry(backend, configuration.required_model, rows)
     decisions = _laid_out(backend, configuration.required_model, rows, registry)
-    router = _router_before(backend, configuration, registry, window)
-    _check_agent(wanted, registry)
+    _check_agents(wanted, registry)
+    _check_wording(router_model, decisions)
+    router = _router_before(backend, configuration, registry, window, router_model)
     progress = backend.progress(NOTICE_EVERY_SECONDS)
 
     def choose(used: LoggedDecisions) -> NDArray[np.intp]:
@@ -82,6 +89,40 @@ def replay(
 
     price = functools.partial(prices, router)
     return _columns(estimate(decisions, choose, price, len(registry), progress=progress))
+
+
+def _router_model(backend: Backend, identity: int | None, window: Window) -> RouterModel | None:
+    """Return the router model of a policy.
+
+    Raises:
+        UnknownObjectError: there is none with that id.
+        InvalidArgumentError: it was trained after the first decision, maybe on what came of it.
+    """
+    if identity is None:
+        return None
+    from tiny_dancer.pg.router_models import stored_model  # only who learned pays for it
+
+    model = stored_model(backend, identity)
+    row: Any = backend.row(TRAINED, ("bigint", "timestamptz"), identity, window.first)
+    if row["is_younger"]:
+        raise InvalidArgumentError(
+            f"router model {identity} was trained after the first decision to be replayed",
+            detail=f"It was trained at {row['created_at']}, and the first decision was made at "
+            f"{window.first}: it may have seen what the decisions led to.",
+            hint="Replay decisions made since it was trained, by a shorter time_range.",
+        )
+    return model
+
+
+def _check_wording(model: RouterModel | None, decisions: LoggedDecisions) -> None:
+    """Let decisions pass of which is known what a router model goes by."""
+    if model is None or not model.goes_by_wording or not len(decisions):
+        return
+    if decisions.lexical.shape[1] != model.predictor.lexical_dim_:
+        raise NotReadyError(
+            f"router model {model.id} goes by lexical features, and none are recorded",
+            hint="Record decisions with ruvector_route(…, record := true), which notes them.",
+        )
 
 
 def _window(backend: Backend, time_range: str | None, until: str | None) -> Window:
@@ -171,17 +212,22 @@ def _laid_out(
 
 
 def _router_before(
-    backend: Backend, configuration: Configuration, registry: AgentRegistry, window: Window
+    backend: Backend,
+    configuration: Configuration,
+    registry: AgentRegistry,
+    window: Window,
+    router_model: RouterModel | None,
 ) -> Router:
     """Return a router that knows of outcomes what was known before the first decision."""
     settings = configuration.settings
     before = backend.rows(KNOWN_BEFORE, ("timestamptz",), window.first or window.after)
-    outcomes = {row["agent_id"]: row for row in before}
-    performance = Readings(outcomes, {}, {}, {}).performance(registry, settings)
-    return Router(registry, settings, performance)
+    readings = Readings({row["agent_id"]: row for row in before}, {}, {}, {}, {})
+    performance = readings.performance(registry, settings)
+    learned = readings.learned(router_model, registry, settings, performance)
+    return Router(registry, settings, performance, learned=learned)
 
 
-def _check_agent(policy: ReplayPolicy, registry: AgentRegistry) -> None:
+def _check_agents(policy: ReplayPolicy, registry: AgentRegistry) -> None:
     for name in (*policy.excluded_agents, *([policy.agent] if policy.agent else [])):
         if name not in registry.position:
             raise UnknownObjectError(

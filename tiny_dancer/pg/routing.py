@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from tiny_dancer.agents.registry import AgentRegistry
     from tiny_dancer.exploration import Exploration
     from tiny_dancer.pg.backend import Backend
-    from tiny_dancer.pg.snapshot import Configuration
+    from tiny_dancer.pg.snapshot import Configuration, Snapshot
     from tiny_dancer.settings import Settings
 
 
@@ -149,12 +149,21 @@ def prepare_call(
         router,
         configuration,
         text,
-        Request(estimate_tokens(text), vector),
+        Request(estimate_tokens(text), vector, _wording(snapshot, text)),
         constraints,
         target,
         weights,
         labels,
     )
+
+
+def _wording(snapshot: Snapshot, text: str) -> NDArray[np.float32] | None:
+    """Return the lexical features of a request, where what was learned goes by them."""
+    if not snapshot.goes_by_wording:
+        return None
+    from tiny_dancer.lexical_features import lexical_features
+
+    return lexical_features(text)
 
 
 def _demands(*demands: Any) -> RoutingConstraints:

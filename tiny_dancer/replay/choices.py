@@ -17,15 +17,11 @@ Floats = NDArray[np.float64]
 Booleans = NDArray[np.bool_]
 Positions = NDArray[np.intp]
 
-# From a slice of the decisions to the expected quality of every agent on their requests, [b, a].
-Predictions = Callable[[slice], Floats]
-
 
 def choices(
     policy: ReplayPolicy,
     router: Router,
     decisions: LoggedDecisions,
-    predictions: Predictions | None = None,
     progress: Callable[[int], None] = lambda done: None,
 ) -> Positions:
     """Return the position of the agent that a policy chooses, for each decision, [n].
@@ -33,9 +29,9 @@ def choices(
     Args:
         policy: how to choose.
         router: over a registry of all agents that were candidates, with what was known of their
-            costs and latencies before the first decision.
+            costs and latencies before the first decision. Where something was learned, qualities
+            are what it expects of them, and else what was expected when it was decided.
         decisions: n recorded ones.
-        predictions: of a router model; by default what was expected when it was decided.
         progress: told how many decisions are done.
 
     NOBODY where no candidate meets the policy's constraints.
@@ -47,7 +43,7 @@ def choices(
         return _of_one_agent(policy.agent, router, decisions)
     chosen = np.full(len(decisions), NOBODY, dtype=np.intp)
     for block in blocks(len(decisions), len(router.registry)):
-        chosen[block] = _block(policy, router, decisions, block, predictions)
+        chosen[block] = _block(policy, router, decisions, block)
         progress(block.stop)
     return chosen
 
@@ -81,14 +77,12 @@ def _block(
     router: Router,
     decisions: LoggedDecisions,
     block: slice,
-    predictions: Predictions | None,
 ) -> Positions:
-    requests = Requests(decisions.input_tokens[block], decisions.embeddings[block])
-    estimate = estimate_block(router, requests)
+    requests = Requests(decisions.input_tokens, decisions.embeddings, decisions.lexical)
+    estimate = estimate_block(router, requests.part(block))
     kept, expected = _recorded(decisions, block, len(router.registry))
-    if predictions is not None:
-        expected = predictions(block)
-    estimate = estimate._replace(expected_quality=expected)
+    if router.learned is None:
+        estimate = estimate._replace(expected_quality=expected)
     kept &= _allowed(policy, router, estimate)
     scores = score_block(
         router,

@@ -9,6 +9,8 @@ from typing import Any, NamedTuple, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from tiny_dancer.agents.agent import MAX_AMOUNT
+
 Floats = NDArray[np.float64]
 Positions = NDArray[np.intp]
 Booleans = NDArray[np.bool_]
@@ -19,6 +21,7 @@ NOT_FOUND = -1
 SUM_MARGIN = 1e-3
 # A unit vector in half precision is this near to length 1, squared.
 LENGTH_MARGIN = 0.01
+MOST_FEATURE = 1e6
 
 
 class LoggedDecision(NamedTuple):
@@ -61,6 +64,8 @@ class LoggedDecision(NamedTuple):
             and len(set(self.candidates)) == count
             and _are_rates(self.expected_quality, count)
             and (drawn is None or (_are_rates(drawn, count) and self._is_distribution(drawn)))
+            and (self.cost is None or self.cost <= MAX_AMOUNT)
+            and _are_features(self.lexical)
             and len(self.embedding) == dimension
             and abs(float(self.embedding.dot(self.embedding)) - 1.0) < LENGTH_MARGIN
         )
@@ -194,6 +199,13 @@ def _are_rates(values: list[Any], count: int) -> bool:
     """Whether these are so many numbers in [0, 1]; an array may hold NULLs and arrays."""
     return len(values) == count and all(
         isinstance(value, float) and 0.0 <= value <= 1.0 for value in values
+    )
+
+
+def _are_features(values: list[Any] | None) -> bool:
+    """Whether these are lexical features, which are logarithms and shares, or nothing."""
+    return values is None or all(
+        isinstance(value, float) and abs(value) <= MOST_FEATURE for value in values
     )
 
 

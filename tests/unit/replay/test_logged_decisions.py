@@ -34,7 +34,8 @@ def test_what_a_router_records_is_sound(changed):
         {"expected_quality": [0.9, 1.1]}, {"probabilities": [1.0]}, {"probabilities": [0.5, 0.6]},
         {"probabilities": [1.5, -0.5]}, {"probabilities": [float("nan"), 1.0]},
         {"probabilities": [0.0, 1.0]}, {"probabilities": [0.5, None]},
-        {"embedding": EAST * 2}, {"embedding": np.ones(3, np.float32)},
+        {"lexical": [None]}, {"lexical": [float("nan")]}, {"lexical": [[1.0]]}, {"lexical": [1e30]},
+        {"cost": 1e300}, {"embedding": EAST * 2}, {"embedding": np.ones(3, np.float32)},
         {"embedding": EAST * np.float32("nan")},
     ],
 )  # fmt: skip
