@@ -62,7 +62,7 @@ def stored_model(backend: Backend, router_model_id: int) -> RouterModel:
     if row is None:
         raise UnknownObjectError(
             f"unknown router model {router_model_id}",
-            hint="ruvector_router_models() lists those there are.",
+            hint="Choose one that ruvector_router_models() lists.",
         )
     if not row["is_current"]:
         raise NotReadyError(

@@ -8,8 +8,9 @@ normalised weights as in Thomas and Brunskill, ICML 2016; intervals from the inf
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol, Self
+from typing import NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -81,42 +82,50 @@ class Matches:
         return min(kish, float(self.stakes.sum()) ** 2 / expected)
 
 
-class Interval(Protocol):
-    """Makes an interval that suits what is measured."""
+class Sample(NamedTuple):
+    """What an estimate of a mean rests on.
 
-    def __call__(
-        self,
-        estimate: float,
-        influence: Floats,
-        size: float,
-        rewards: Floats,
-        expected: Floats,
-    ) -> Reach:
-        """Return an estimate within what can be, and its interval.
+    Attributes:
+        influence: what each decision moves it by, [n]; their squares sum to its variance.
+        size: effective sample size.
+        rewards: that were observed.
+        expected: of the policy, before its rewards were seen, [n].
+        is_modelled: whether the estimate takes it into account that these differ.
+    """
 
-        Args:
-            estimate: a mean.
-            influence: what each decision moves it by, [n]; their squares sum to its variance.
-            size: effective sample size.
-            rewards: that were observed.
-            expected: what the estimate takes rewards to be on average, one or for each decision.
-        """
-        ...
+    influence: Floats
+    size: float
+    rewards: Floats
+    expected: Floats
+    is_modelled: bool
+
+    @property
+    def variance(self) -> float:
+        """Of the estimate."""
+        return float(self.influence @ self.influence)
 
 
-def self_normalised(matches: Matches, rewards: Floats, interval: Interval) -> PolicyEstimate:
+# From an estimate and what it rests on to what can be of both, and the interval.
+Interval = Callable[[float, Sample], Reach]
+
+
+def self_normalised(
+    matches: Matches, rewards: Floats, expected: Floats, interval: Interval
+) -> PolicyEstimate:
     """Estimate by the mean of the matching rewards, weighed by how unlikely the match was.
 
     Args:
         matches: of n decisions, at least one of which matches.
         rewards: finite, [n].
+        expected: of what the policy chooses, before any reward was seen, NaN where unknown.
         interval: for what is measured.
     """
     weights = matches.weights
     estimate = float(weights @ rewards / weights.sum())
     influence = _influence(weights, rewards - estimate) / len(weights)
     size = matches.effective_sample_size
-    return PolicyEstimate(*interval(estimate, influence, size, rewards, np.array([estimate])))
+    sample = Sample(influence, size, rewards, expected, is_modelled=False)
+    return PolicyEstimate(*interval(estimate, sample))
 
 
 def doubly_robust(
@@ -144,9 +153,8 @@ def doubly_robust(
     # Few of the decisions may have outcomes; the correction is a mean over those alone.
     influence[known] += _influence(weights, errors - correction) / len(weights)
     size = matches.rows(known).effective_sample_size
-    return PolicyEstimate(
-        *interval(modelled + correction, influence, size, rewards[known], predicted)
-    )
+    sample = Sample(influence, size, rewards[known], predicted, is_modelled=True)
+    return PolicyEstimate(*interval(modelled + correction, sample))
 
 
 def _influence(weights: Floats, residuals: Floats) -> Floats:
@@ -159,26 +167,7 @@ def _influence(weights: Floats, residuals: Floats) -> Floats:
     return np.asarray(weights * residuals / (weights.mean() * (1.0 - leverage)))
 
 
-def _noise(rates: Floats, expected: Floats, size: float) -> float:
-    """Return the variance of a single rate, given what is expected of it.
-
-    Args:
-        rates: that were observed.
-        expected: in [0, 1].
-        size: effective sample size; so many outcomes tell no rate from 0 or 1 that is half of
-            one in them.
-    """
-    mean = float(rates.mean())
-    most = mean * (1.0 - mean)
-    # Rates that are no successes and failures vary less.
-    share = float(rates.var()) / most if most > 0.0 else 1.0
-    within = expected.clip(0.5 / size, 1.0 - 0.5 / size)
-    return share * float((within * (1.0 - within)).mean())
-
-
-def rate_interval(
-    estimate: float, influence: Floats, size: float, rewards: Floats, expected: Floats
-) -> Reach:
+def rate_interval(estimate: float, sample: Sample) -> Reach:
     """Return a rate and Wilson's score interval of it.
 
     Its sample size is the number of outcomes of a single rate that vary as much as the estimate
@@ -189,35 +178,59 @@ def rate_interval(
     Confidence Intervals for Proportions with Small Expected Number of Positive Counts, 1998.
     """
     rate = min(max(estimate, 0.0), 1.0)
-    variance = max(float(influence @ influence), _noise(rewards, expected, size) / size)
+    expected = sample.expected if sample.is_modelled else np.array([rate])
+    variance = max(sample.variance, _noise(sample, expected) / sample.size)
     if variance <= 0.0:
         return rate, rate, rate
-    # None or all of the decisions do not tell how much the rate varies; half of one more does.
-    within = min(max(rate, 0.5 / size), 1.0 - 0.5 / size)
+    within = float(_within(np.array([rate]), sample.size)[0])
     count = within * (1.0 - within) / variance
-    squared = student_quantile(size - 1.0) ** 2 / count
+    squared = student_quantile(sample.size - 1.0) ** 2 / count
     centre = (rate + squared / 2.0) / (1.0 + squared)
     reach = (squared * (rate * (1.0 - rate) + squared / 4.0)) ** 0.5 / (1.0 + squared)
     return rate, max(centre - reach, 0.0), min(centre + reach, 1.0)
 
 
-def cost_interval(
-    estimate: float, influence: Floats, size: float, rewards: Floats, expected: Floats
-) -> Reach:
+def _noise(sample: Sample, expected: Floats) -> float:
+    """Return the variance of a single rate around what is expected of it."""
+    mean = float(sample.rewards.mean())
+    most = mean * (1.0 - mean)
+    # Rates that are no successes and failures vary less.
+    share = float(sample.rewards.var()) / most if most > 0.0 else 1.0
+    within = _within(expected, sample.size)
+    return share * float((within * (1.0 - within)).mean())
+
+
+def _within(rates: Floats, size: float) -> Floats:
+    """Keep rates from 0 and 1, by half of one outcome: less is not told apart."""
+    return rates.clip(0.5 / size, 1.0 - 0.5 / size)
+
+
+def cost_interval(estimate: float, sample: Sample) -> Reach:
     """Return dollars and an interval that is symmetric in the logarithm.
 
     A few decisions may make most of the variance. Then it is known badly, and the quantile is
-    that of as many degrees of freedom as decisions of equal influence would have.
+    that of as many degrees of freedom as decisions of equal influence would have. An estimate that
+    is not modelled varies at least as much as the prices of what the policy chooses: whoever
+    missed the dear ones would not know it.
     """
-    variance = float(influence @ influence)
+    variance = max(sample.variance, _spread(sample) * estimate**2 / sample.size)
     if variance <= 0.0:
         return estimate, estimate, estimate
-    equal = variance**2 / float((influence**4).sum())
-    reach = variance**0.5 * student_quantile(min(size, equal) - 1.0)
+    fourth = float((sample.influence**4).sum())
+    equal = sample.variance**2 / fourth if fourth > 0.0 else math.inf
+    reach = variance**0.5 * student_quantile(min(sample.size, equal) - 1.0)
     if estimate <= 0.0:
         return 0.0, 0.0, reach
     factor = math.exp(min(reach / estimate, MOST_EXPONENT))
     return estimate, estimate / factor, estimate * factor
+
+
+def _spread(sample: Sample) -> float:
+    """Return the variance of what is expected, as a share of its squared mean."""
+    if sample.is_modelled:
+        return 0.0
+    mean = float(sample.expected.mean())
+    return float(sample.expected.var()) / mean**2 if mean > 0.0 else 0.0
 
 
 def student_quantile(degrees: float) -> float:

@@ -165,7 +165,7 @@ def _estimates(
     known = likely.rows(measure.known)
     rewards = measure.rewards[measure.known]
     values = {
-        "snips": self_normalised(known, rewards, measure.interval),
+        "snips": self_normalised(known, rewards, measure.guess(target), measure.interval),
         "doubly_robust": doubly_robust(
             likely, measure.rewards, predict(target), predict(chosen), measure.interval
         ),

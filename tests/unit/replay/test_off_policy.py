@@ -24,10 +24,14 @@ def draw(count, seed=0, chance=0.2):
     return Matches.of(matching, np.full(count, chance)), rewards
 
 
+def plain(matches, rewards, interval, expected=1.0):
+    return self_normalised(matches, rewards, np.broadcast_to(expected, len(rewards)), interval)
+
+
 def test_certain_matches_give_the_mean():
     matches = Matches.of(np.ones(200, bool), np.ones(200))
     rewards = np.repeat([0.0, 1.0], [50, 150])
-    found = self_normalised(matches, rewards, rate_interval)
+    found = plain(matches, rewards, rate_interval)
     assert found.estimate == pytest.approx(0.75)
     # Wilson's interval of 150 in 200 is .686 to .805; Student's quantile widens it a little.
     assert (found.low, found.high) == (
@@ -39,7 +43,7 @@ def test_certain_matches_give_the_mean():
 
 def test_unlikely_matches_weigh_more():
     matches = Matches.of(np.array([True, True, False]), np.array([0.5, 0.1, 0.5]))
-    found = self_normalised(matches, np.array([1.0, 0.0, 1.0]), rate_interval)
+    found = plain(matches, np.array([1.0, 0.0, 1.0]), rate_interval)
     assert found.estimate == pytest.approx(2 / 12)
 
 
@@ -68,7 +72,7 @@ def test_decisions_without_outcome_count_in_the_model_alone():
 
 def test_no_failure_in_a_few_decisions_does_not_mean_that_there_are_none():
     matches = Matches.of(np.ones(60, bool), np.ones(60))
-    found = self_normalised(matches, np.ones(60), rate_interval)
+    found = plain(matches, np.ones(60), rate_interval)
     assert found.estimate == found.high == 1.0
     assert 0.9 < found.low < 0.97
     wrong = np.full(60, 0.99)
@@ -86,20 +90,30 @@ def test_a_rate_and_its_interval_stay_within_0_and_1():
 
 def test_rates_that_never_vary_have_no_interval():
     matches, _ = draw(200)
-    found = self_normalised(matches, np.full(200, 0.7), rate_interval)
+    found = plain(matches, np.full(200, 0.7), rate_interval)
     assert (found.low, found.high) == (pytest.approx(0.7), pytest.approx(0.7))
 
 
 def test_costs_have_a_skewed_interval_above_0():
     generator = np.random.default_rng(1)
     matches = Matches.of(np.ones(100, bool), np.ones(100))
-    found = self_normalised(matches, generator.lognormal(0, 1.5, 100), cost_interval)
+    found = plain(matches, generator.lognormal(0, 1.5, 100), cost_interval)
     assert 0 < found.low < found.estimate < found.high
     assert found.high - found.estimate > found.estimate - found.low
-    found = self_normalised(matches, np.full(100, 0.02), cost_interval)
+    found = plain(matches, np.full(100, 0.02), cost_interval)
     assert (found.low, found.high) == (pytest.approx(0.02), pytest.approx(0.02))
-    found = self_normalised(matches, np.zeros(100), cost_interval)
+    found = plain(matches, np.zeros(100), cost_interval)
     assert (found.estimate, found.low, found.high) == (0.0, 0.0, 0.0)
+
+
+def test_an_estimate_that_saw_no_dear_ones_knows_that_there_are_some():
+    matches = Matches.of(np.ones(100, bool), np.ones(100))
+    costs = np.full(100, 0.02)
+    found = plain(matches, costs, cost_interval, np.repeat([0.01, 0.5], [98, 2]))
+    assert found.estimate == pytest.approx(0.02)
+    assert found.high > 0.03
+    unknown = plain(matches, costs, cost_interval, np.nan)
+    assert unknown.high == pytest.approx(0.02)
 
 
 def test_a_cost_below_0_is_0():
