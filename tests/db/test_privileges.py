@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 from psycopg import sql
+from recorded_decisions import record_evenly
 from refusal import refused
 from registration import register, register_four
 from routes import create
@@ -59,6 +60,9 @@ ACTIONS = {
     "SELECT * FROM ruvector_optimize_budget(100, apply := true)": ADMIN,
     "SELECT * FROM ruvector_train_classifier($$SELECT 'w' || n, 'c' || n % 2"
     " FROM generate_series(1, 40) n$$)": ADMIN,
+    """SELECT * FROM ruvector_replay('{"agent": "gpt-4"}')""": ADMIN,
+    "SELECT * FROM ruvector_calibrate_router(0.9)": ADMIN,
+    "SELECT * FROM ruvector_calibrate_router(0.9, query := $$SELECT 'hello'$$)": ADMIN,
     "SELECT tiny_dancer.reset_breaker('gpt-4')": ADMIN,
     "SELECT tiny_dancer.forget_pool_history()": ADMIN,
     "DELETE FROM tiny_dancer.routes": ADMIN,
@@ -139,6 +143,7 @@ def roles(new_role, db):
     db.execute("SELECT ruvector_record_usage('gpt-4', 1, true)")
     create(db, "greeting", "gpt-4", "hello", conditions={"rate_limit": 9})
     train_quickly(db)
+    record_evenly(db)
     named = {level: new_role(level) for level in ("usage", "admin", "stranger")}
     db.execute("SELECT tiny_dancer.grant_usage(%s)", [named["usage"]])
     db.execute("SELECT tiny_dancer.grant_admin(%s)", [named["admin"]])

@@ -10,6 +10,9 @@ from psycopg import sql
 from recorded_decisions import record_evenly, replay
 from refusal import refused
 from registration import call, register, register_four
+from router_training import predicted, register_two, train
+
+from tiny_dancer.lexical_features import lexical_features
 
 SNIPS_QUALITY, SNIPS_COST = ("snips", "quality"), ("snips", "cost")
 ROBUST_QUALITY, ROBUST_COST = ("doubly_robust", "quality"), ("doubly_robust", "cost")
@@ -246,6 +249,52 @@ def test_policies_that_make_no_sense(log, policy, state, message):
 def test_the_hint_lists_the_keys(log):
     with refused("22023", hint="The keys are: optimize_for, cost_weight, .*router_model, agent"):
         replay(log, {"weights": 1})
+
+
+def note_wording(session):
+    """Note the lexical features of evenly recorded requests, as recording a decision does."""
+    with session.cursor() as cursor:
+        cursor.executemany(
+            "UPDATE tiny_dancer.request_vectors SET features = %s"
+            " WHERE decision_id = md5('decision ' || %s::int)::uuid",
+            [(lexical_features(f"request {n % 50}").tolist(), n) for n in range(1, 201)],
+        )
+
+
+def test_a_router_model_that_is_older_than_the_decisions(db):
+    register_two(db)
+    model = train(db).id
+    record_evenly(db, "adder", "poet")
+    note_wording(db)
+    # It expects that the adder does sums well, and the requests are none.
+    policy = {"router_model": model, "optimize_for": "quality"}
+    row = replay(db, policy)[SNIPS_QUALITY]
+    expected = {
+        name: [predicted(db, f"request {n}", router_model=model)[name] for n in range(50)]
+        for name in ("adder", "poet")
+    }
+    adder = sum(a > p for a, p in zip(expected["adder"], expected["poet"], strict=True)) / 50
+    assert row.agreement == pytest.approx(0.5, abs=0.01)
+    cost = replay(db, policy)[SNIPS_COST].estimate
+    assert cost == pytest.approx(0.03 * adder + 0.002 * (1 - adder), rel=0.2)
+    # Without the model the recorded expectations decide, and those are all for the adder.
+    assert replay(db, {"optimize_for": "quality"})[SNIPS_COST].estimate == pytest.approx(0.03)
+
+
+def test_a_router_model_needs_what_it_goes_by(db):
+    register_two(db)
+    model = train(db).id
+    record_evenly(db, "adder", "poet")
+    with refused("55000", "goes by lexical features, and none are recorded"):
+        replay(db, {"router_model": model})
+
+
+def test_a_router_model_that_may_have_seen_the_outcomes_is_refused(db):
+    register_two(db)
+    record_evenly(db, "adder", "poet")
+    model = train(db).id
+    with refused("22023", f"router model {model} was trained after", hint="shorter time_range"):
+        replay(db, {"router_model": model, "optimize_for": "quality"})
 
 
 @pytest.mark.parametrize("time_range", [None, "0", "-1 day"])
