@@ -274,7 +274,7 @@ def test_a_router_model_that_is_older_than_the_decisions(db):
         for name in ("adder", "poet")
     }
     adder = sum(a > p for a, p in zip(expected["adder"], expected["poet"], strict=True)) / 50
-    assert row.agreement == pytest.approx(0.5, abs=0.01)
+    assert row.agreement == pytest.approx(0.5, abs=0.1)
     cost = replay(db, policy)[SNIPS_COST].estimate
     assert cost == pytest.approx(0.03 * adder + 0.002 * (1 - adder), rel=0.2)
     # Without the model the recorded expectations decide, and those are all for the adder.
