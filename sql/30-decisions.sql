@@ -48,8 +48,6 @@ CREATE TABLE tiny_dancer.request_vectors (
     model_id bigint NOT NULL,
     embedding halfvec NOT NULL,
     features real[],
-    router_model_id bigint,
-    learned_quality real,
     CHECK ((decision_id IS NULL) <> (usage_id IS NULL))
 );
 CREATE INDEX request_vectors_decision ON tiny_dancer.request_vectors (decision_id) WHERE decision_id IS NOT NULL;
@@ -57,8 +55,6 @@ CREATE INDEX request_vectors_usage ON tiny_dancer.request_vectors (usage_id) WHE
 COMMENT ON TABLE tiny_dancer.request_vectors IS
     'embeddings and lexical features of recorded requests, by decision or, without one, by usage';
 COMMENT ON COLUMN tiny_dancer.request_vectors.features IS 'lexical features; NULL where the text was not known';
-COMMENT ON COLUMN tiny_dancer.request_vectors.learned_quality IS
-    'of an outcome without a decision: what the router model expected of its agent, as in tiny_dancer.decisions';
 REVOKE ALL ON tiny_dancer.request_vectors FROM PUBLIC;
 
 SELECT pg_catalog.pg_extension_config_dump('tiny_dancer.decisions', '');

@@ -52,6 +52,19 @@ COMMENT ON TABLE tiny_dancer.router_training_requests IS
     'which requests a router model was trained on, as hashes of their embeddings, ascending';
 REVOKE ALL ON tiny_dancer.router_training_requests FROM PUBLIC;
 
+-- What a model expected of outcomes that were recorded with their request and without a decision. Of decisions it
+-- is in tiny_dancer.decisions.
+CREATE TABLE tiny_dancer.foreseen_outcomes (
+    usage_id bigint NOT NULL,
+    router_model_id bigint NOT NULL,
+    quality real NOT NULL CHECK (quality BETWEEN 0 AND 1),
+    recorded_at timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp()
+);
+CREATE INDEX foreseen_outcomes_usage ON tiny_dancer.foreseen_outcomes (usage_id);
+COMMENT ON TABLE tiny_dancer.foreseen_outcomes IS
+    'quality that a router model expected of the agent of an outcome recorded without a decision';
+REVOKE ALL ON tiny_dancer.foreseen_outcomes FROM PUBLIC;
+
 CREATE TRIGGER advance_epoch BEFORE INSERT OR UPDATE OR DELETE OR TRUNCATE ON tiny_dancer.router_models
     FOR EACH STATEMENT EXECUTE FUNCTION tiny_dancer.advance_epoch('router_models');
 ALTER TABLE tiny_dancer.router_models ENABLE ALWAYS TRIGGER advance_epoch;
@@ -62,3 +75,4 @@ ALTER TABLE tiny_dancer.router_models ENABLE ALWAYS TRIGGER advance_epoch_again;
 SELECT pg_catalog.pg_extension_config_dump('tiny_dancer.router_models', '');
 SELECT pg_catalog.pg_extension_config_dump('tiny_dancer.router_models_id_seq', '');
 SELECT pg_catalog.pg_extension_config_dump('tiny_dancer.router_training_requests', '');
+SELECT pg_catalog.pg_extension_config_dump('tiny_dancer.foreseen_outcomes', '');

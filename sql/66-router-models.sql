@@ -7,13 +7,12 @@ CREATE FUNCTION tiny_dancer.learnable_outcomes(
     OUT agent_id bigint,
     OUT quality float8,
     OUT embedding bytea,
-    OUT features real[],
-    OUT request text
+    OUT features real[]
 ) RETURNS SETOF record
 LANGUAGE sql STABLE PARALLEL SAFE ROWS 10000 COST 100000
 BEGIN ATOMIC
     WITH recent AS (
-        SELECT u.id, u.agent_id, u.decision_id, u.success, u.quality, u.request
+        SELECT u.id, u.agent_id, u.decision_id, u.success, u.quality
         FROM tiny_dancer.usage u
         JOIN tiny_dancer.agents a ON a.id = u.agent_id AND a.removed_at IS NULL
         ORDER BY u.recorded_at DESC, u.id DESC
@@ -36,12 +35,6 @@ BEGIN ATOMIC
         ) f
         ORDER BY f.id, f.feedback_id DESC
     ),
-    texts AS (
-        SELECT DISTINCT ON (d.id) d.id, d.request
-        FROM tiny_dancer.decisions d
-        WHERE d.request IS NOT NULL AND d.id IN (SELECT r.decision_id FROM recent r)
-        ORDER BY d.id
-    ),
     vectors AS (
         SELECT DISTINCT ON (n.id) n.id, n.embedding, n.features
         FROM (
@@ -56,10 +49,9 @@ BEGIN ATOMIC
         ORDER BY n.id, n.recorded_at
     )
     SELECT r.id, r.agent_id, COALESCE(j.quality, r.quality, r.success::integer::float8),
-           tiny_dancer.halfvec_bytes(v.embedding), v.features, COALESCE(r.request, t.request)
+           tiny_dancer.halfvec_bytes(v.embedding), v.features
     FROM recent r
     LEFT JOIN judged j ON j.id = r.id
-    LEFT JOIN texts t ON t.id = r.decision_id
     LEFT JOIN vectors v ON v.id = r.id;
 END;
 COMMENT ON FUNCTION tiny_dancer.learnable_outcomes(bigint, integer) IS
@@ -113,9 +105,9 @@ BEGIN ATOMIC
             FROM tiny_dancer.decisions d
             WHERE d.id = r.decision_id AND d.router_model_id = router_model
             UNION ALL
-            SELECT v.learned_quality
-            FROM tiny_dancer.request_vectors v
-            WHERE v.usage_id = r.id AND v.router_model_id = router_model
+            SELECT f.quality
+            FROM tiny_dancer.foreseen_outcomes f
+            WHERE f.usage_id = r.id AND f.router_model_id = router_model
         ) p ON p.quality BETWEEN 0 AND 1
         GROUP BY r.id
     )

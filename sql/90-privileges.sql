@@ -107,12 +107,10 @@ BEGIN ATOMIC
          'expected_quality, propensities, propensity, request, router_model_id, learned_quality)'),
         ('usage', 'table', 'epochs', 'SELECT'),
         ('usage', 'table', 'feedback', 'SELECT, INSERT (usage_id, decision_id, quality)'),
+        ('usage', 'table', 'foreseen_outcomes', 'SELECT, INSERT (usage_id, router_model_id, quality)'),
         ('usage', 'table', 'leases', 'SELECT (agent_id, acquired_at, expires_at, is_probe)'),
         ('usage', 'table', 'models', 'SELECT'),
-        -- Not the vectors themselves.
-        ('usage', 'table', 'request_vectors',
-         'SELECT (usage_id, router_model_id, learned_quality), '
-         'INSERT (decision_id, usage_id, model_id, embedding, features, router_model_id, learned_quality)'),
+        ('usage', 'table', 'request_vectors', 'INSERT (decision_id, usage_id, model_id, embedding, features)'),
         ('usage', 'table', 'route_indexes', 'SELECT'),
         ('usage', 'table', 'route_passes', 'SELECT'),
         ('usage', 'table', 'route_utterances', 'SELECT'),
@@ -165,20 +163,18 @@ BEGIN ATOMIC
          'DELETE'),
         ('admin', 'table', 'capability_aliases', 'INSERT, UPDATE, DELETE'),
         ('admin', 'table', 'classifiers', 'INSERT, UPDATE, DELETE'),
-        -- Whoever trains or replays reads what was decided, what requests meant, and their text where it is stored.
+        -- Whoever replays or calibrates needs a grant on request_vectors, too: they are as sensitive as the text.
         ('admin', 'table', 'decisions',
-         'SELECT (routed_by, input_tokens, expected_quality, propensities, request)'),
+         'SELECT (routed_by, input_tokens, expected_quality, propensities)'),
         ('admin', 'table', 'epochs', 'UPDATE'),
         ('admin', 'table', 'granted_roles', 'SELECT'),
         ('admin', 'table', 'leases', 'SELECT'),
         ('admin', 'table', 'models', 'INSERT, UPDATE, DELETE'),
-        ('admin', 'table', 'request_vectors', 'SELECT'),
         ('admin', 'table', 'route_utterances', 'INSERT, DELETE'),
         ('admin', 'table', 'router_models', 'INSERT, UPDATE (active, activated_at), DELETE'),
         ('admin', 'table', 'router_training_requests', 'SELECT, INSERT, DELETE'),
         ('admin', 'table', 'routes', 'INSERT, UPDATE, DELETE'),
         ('admin', 'table', 'settings', 'INSERT, UPDATE, DELETE'),
-        ('admin', 'table', 'usage', 'SELECT (request)'),
         ('admin', 'sequence', 'epoch_values', 'USAGE')
     ) AS granted (level, kind, object, rights);
 END;

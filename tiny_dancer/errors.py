@@ -88,3 +88,9 @@ class ReadOnlyError(TinyDancerError):
     """Recording was asked for where nothing can be written (25006)."""
 
     sqlstate = "25006"
+
+
+class MissingRightError(TinyDancerError):
+    """The caller may not read what was asked for (42501)."""
+
+    sqlstate = "42501"

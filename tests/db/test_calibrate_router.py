@@ -246,10 +246,10 @@ def test_the_query_runs_as_the_caller(new_role, db, connect):
     with refused("42501", "secrets"):
         calibrate(session, "SELECT content FROM secrets", quality_target=0.9)
     assert calibrate(session, quality_target=0.9)
-    db.execute(
-        sql.SQL("REVOKE SELECT ON tiny_dancer.request_vectors FROM {}").format(
-            sql.Identifier(admin)
-        )
-    )
-    with refused("42501", "request_vectors"):
+    with refused("42501", "vectors of recorded requests", hint="GRANT SELECT ON"):
         calibrate(session, None, quality_target=0.9)
+    route(db, record=True)
+    db.execute(
+        sql.SQL("GRANT SELECT ON tiny_dancer.request_vectors TO {}").format(sql.Identifier(admin))
+    )
+    assert calibrate(session, None, quality_target=0.9).requests == 1

@@ -16,6 +16,7 @@ PINNED = ["search_path=pg_catalog, pg_temp"]
 # They run a query of the caller's, as the caller and on the caller's path.
 RUN_CALLERS_QUERIES = {
     *("labelled_texts", "ruvector_train_classifier"),
+    *("judged_requests", "ruvector_train_router"),
     *("request_texts", "ruvector_calibrate_router"),
 }
 # A SET clause would cost it a tenth of its throughput; every name in it is qualified.

@@ -16,6 +16,7 @@ KEPT_TABLES = (
     *("agents", "agent_embeddings", "models", "settings", "capability_aliases", "granted_roles"),
     *("routes", "route_utterances", "route_passes", "classifiers"),
     *("decisions", "request_vectors", "usage", "usage_keys", "feedback"),
+    *("router_models", "router_training_requests", "foreseen_outcomes"),
     *("budgets", "budget_charges", "budget_holds", "reservations"),
 )
 # What the server is doing at the moment means nothing in a restored one.
@@ -50,12 +51,13 @@ def answers(session):
     return [
         *(list(explain(session, request).values()) for request in requests),
         *(call(session, "ruvector_semantic_route", query=request) for request in requests),
+        *(call(session, "ruvector_predict_quality", request=request) for request in requests),
         *(call(session, "ruvector_classify_request", request=request) for request in requests),
         *(
             call(session, f"ruvector_{function}")
             for function in (
                 *("list_agents", "list_routes", "list_capability_aliases", "budget_status"),
-                "routing_stats",
+                *("routing_stats", "router_models"),
             )
         ),
         *(
@@ -65,9 +67,16 @@ def answers(session):
     ]
 
 
+JUDGED = """
+SELECT 'Say something ' || n, agent, n % 2
+FROM generate_series(1, 20) AS n, unnest('{gpt-4,claude-3}'::text[]) AS agent
+"""
+
+
 def record_everything(session):
     """Routes, classifiers, budgets, reservations, decisions and outcomes."""
     train_quickly(session)
+    call(session, "ruvector_train_router", query=JUDGED, predictor="ridge")
     create(session, "code", "coder", utterances=["Write code", "Fix this bug"])
     create(session, "hello", "gpt-4", "Say hello", conditions={"rate_limit": 100})
     call(session, "ruvector_semantic_route", query="Say hello", consume=True)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pytest
 from psycopg import sql
-from recorded_decisions import record_evenly
 from refusal import refused
 from registration import register, register_four
 from routes import create
@@ -51,6 +50,8 @@ ACTIONS = {
     "SELECT ruvector_release((ruvector_acquire('gpt-4')).lease)": BOTH,
     "SELECT * FROM ruvector_pool_status()": BOTH,
     "SELECT * FROM ruvector_list_capability_aliases()": BOTH,
+    "SELECT * FROM ruvector_predict_quality('hello')": BOTH,
+    "SELECT * FROM ruvector_router_models()": BOTH,
     "SELECT ruvector_create_route('new', 'hello', 'gpt-4')": ADMIN,
     "SELECT ruvector_drop_route('greeting')": ADMIN,
     "SELECT ruvector_set_route_active('greeting', false)": ADMIN,
@@ -60,9 +61,16 @@ ACTIONS = {
     "SELECT * FROM ruvector_optimize_budget(100, apply := true)": ADMIN,
     "SELECT * FROM ruvector_train_classifier($$SELECT 'w' || n, 'c' || n % 2"
     " FROM generate_series(1, 40) n$$)": ADMIN,
-    """SELECT * FROM ruvector_replay('{"agent": "gpt-4"}')""": ADMIN,
-    "SELECT * FROM ruvector_calibrate_router(0.9)": ADMIN,
+    "SELECT * FROM ruvector_train_router($$SELECT 'w' || n, 'gpt-4', n % 2"
+    " FROM generate_series(1, 40) n$$, predictor := 'means')": ADMIN,
+    "SELECT ruvector_activate_router(NULL)": ADMIN,
+    "UPDATE tiny_dancer.router_models SET active = false": ADMIN,
+    "DELETE FROM tiny_dancer.router_models": ADMIN,
+    "SELECT * FROM tiny_dancer.router_training_requests": ADMIN,
     "SELECT * FROM ruvector_calibrate_router(0.9, query := $$SELECT 'hello'$$)": ADMIN,
+    # These read vectors of requests, too, which have a grant of their own.
+    """SELECT * FROM ruvector_replay('{"agent": "gpt-4"}')""": NOBODY,
+    "SELECT * FROM ruvector_calibrate_router(0.9)": NOBODY,
     "SELECT tiny_dancer.reset_breaker('gpt-4')": ADMIN,
     "SELECT tiny_dancer.forget_pool_history()": ADMIN,
     "DELETE FROM tiny_dancer.routes": ADMIN,
@@ -100,6 +108,10 @@ ACTIONS = {
     "SELECT idempotency_key FROM tiny_dancer.usage": NOBODY,
     "SELECT embedding FROM tiny_dancer.request_vectors": NOBODY,
     "SELECT count(*) FROM tiny_dancer.request_vectors": NOBODY,
+    "UPDATE tiny_dancer.router_models SET weights = ''": NOBODY,
+    "UPDATE tiny_dancer.router_training_requests SET request_keys = '{}'": NOBODY,
+    "DELETE FROM tiny_dancer.foreseen_outcomes": NOBODY,
+    "SELECT * FROM ruvector_train_router()": NOBODY,
     "SELECT id FROM tiny_dancer.reservations": NOBODY,
     "SELECT reservation_id FROM tiny_dancer.budget_holds": NOBODY,
     "UPDATE tiny_dancer.usage SET cost = 0": NOBODY,
@@ -143,7 +155,6 @@ def roles(new_role, db):
     db.execute("SELECT ruvector_record_usage('gpt-4', 1, true)")
     create(db, "greeting", "gpt-4", "hello", conditions={"rate_limit": 9})
     train_quickly(db)
-    record_evenly(db)
     named = {level: new_role(level) for level in ("usage", "admin", "stranger")}
     db.execute("SELECT tiny_dancer.grant_usage(%s)", [named["usage"]])
     db.execute("SELECT tiny_dancer.grant_admin(%s)", [named["admin"]])

@@ -326,17 +326,20 @@ def test_who_may_not_read_what_was_recorded_can_not_replay(new_role, db, connect
     db.execute(
         sql.SQL("GRANT EXECUTE ON FUNCTION ruvector_replay TO {}").format(sql.Identifier(usage))
     )
-    with refused("42501"):
+    let_read_vectors(db, usage)
+    with refused("42501", "decisions|logged_decisions"):
         replay(connect(user=usage), {"agent": "gpt-4"})
     session = connect(user=admin)
-    assert replay(session, {"agent": "gpt-4"})
-    db.execute(
-        sql.SQL("REVOKE SELECT ON tiny_dancer.request_vectors FROM {}").format(
-            sql.Identifier(admin)
-        )
-    )
-    with refused("42501", "request_vectors"):
+    with refused("42501", "vectors of recorded requests", hint="GRANT SELECT ON"):
         replay(session, {"agent": "gpt-4"})
+    let_read_vectors(db, admin)
+    assert replay(session, {"agent": "gpt-4"})
+
+
+def let_read_vectors(session, role):
+    session.execute(
+        sql.SQL("GRANT SELECT ON tiny_dancer.request_vectors TO {}").format(sql.Identifier(role))
+    )
 
 
 def test_row_level_security_hides_decisions_from_a_replay(new_role, db, connect):
@@ -344,6 +347,7 @@ def test_row_level_security_hides_decisions_from_a_replay(new_role, db, connect)
     record_evenly(db)
     admin = new_role("admin")
     db.execute("SELECT tiny_dancer.grant_admin(%s)", [admin])
+    let_read_vectors(db, admin)
     db.execute("ALTER TABLE tiny_dancer.decisions ENABLE ROW LEVEL SECURITY")
     with refused("55000", "no recorded decisions"):
         replay(connect(user=admin), {"agent": "gpt-4"})

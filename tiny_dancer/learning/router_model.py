@@ -92,9 +92,15 @@ class RouterModel:
         """
         where = f"router model {row['id']}"
         columns = [row["agent_requests"], row["agent_outcomes"], row["agent_means"]]
-        found = checksum(
-            row["weights"], row["model_id"], row["last_usage_id"], row["agent_ids"], columns
-        )
+        try:
+            found = checksum(
+                row["weights"], row["model_id"], row["last_usage_id"], row["agent_ids"], columns
+            )
+        except TypeError as error:  # a NULL among numbers
+            raise DamagedWeightsError(
+                f"{where} is damaged: {error}",
+                hint="Activate another one of ruvector_router_models(), or train again.",
+            ) from error
         if found != row["checksum"]:
             raise DamagedWeightsError(
                 f"{where} is damaged: its checksum differs from what it holds",

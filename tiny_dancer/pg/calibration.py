@@ -15,6 +15,7 @@ from tiny_dancer.cost_dial import CostDial, calibrate, check_targets
 from tiny_dancer.errors import InvalidArgumentError
 from tiny_dancer.pg import store
 from tiny_dancer.pg.examples import READING_ONLY, read_examples
+from tiny_dancer.pg.vector_rights import require_vectors
 from tiny_dancer.request import check_text, estimate_tokens
 from tiny_dancer.router import Router
 
@@ -95,6 +96,7 @@ def _recorded(backend: Backend, snapshot: Snapshot, time_range: str | None, most
 
     Those are left out whose vector the router could not go by: whoever may record may store any.
     """
+    require_vectors(backend, "calibrate")
     row: Any = backend.row(IS_SENSIBLE, ("interval",), time_range)
     if not row["is_sensible"]:
         raise InvalidArgumentError(

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from tiny_dancer.cost_optimizer import PERIOD_DAYS, AgentHistory, BudgetAllocation, CostOptimizer
 from tiny_dancer.errors import InvalidArgumentError
 from tiny_dancer.lexical_features import lexical_features
-from tiny_dancer.pg.predicted_quality import foreseen_outcome
+from tiny_dancer.pg.predicted_quality import note_foreseen_outcome
 from tiny_dancer.pg.read_only import require_writable
 from tiny_dancer.request import check_text, unit_vector
 from tiny_dancer.settings import Settings
@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
 PUT_REQUEST_VECTOR = """
 INSERT INTO tiny_dancer.request_vectors
-    (usage_id, model_id, embedding, features, router_model_id, learned_quality)
-VALUES ($1, $2, tiny_dancer.to_halfvec($3), $4, $5, $6)
+    (usage_id, model_id, embedding, features)
+VALUES ($1, $2, tiny_dancer.to_halfvec($3), $4)
 """
 # What an active agent cost, and how it did, over the past period; its registered figures beside.
 HISTORY = """
@@ -69,13 +69,13 @@ def record_request_vector(
     text = request if request and not request.isspace() else None
     backend.rows(
         PUT_REQUEST_VECTOR,
-        ("bigint", "bigint", "real[]", "real[]", "bigint", "real"),
+        ("bigint", "bigint", "real[]", "real[]"),
         usage_id,
         model.id,
         vector.tolist(),
         None if text is None else lexical_features(text).tolist(),
-        *foreseen_outcome(backend, usage_id, vector, text),
     )
+    note_foreseen_outcome(backend, usage_id, vector, text)
     return True
 
 

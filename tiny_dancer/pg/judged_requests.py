@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from tiny_dancer import lexical_features
-from tiny_dancer.errors import InvalidArgumentError, UnknownObjectError, shown
+from tiny_dancer.errors import InvalidArgumentError, MissingRightError, UnknownObjectError, shown
 from tiny_dancer.learning.outcome_table import OutcomeTable, joined_features
 from tiny_dancer.pg import store
 from tiny_dancer.pg.examples import READING_ONLY, read_examples
@@ -15,7 +16,7 @@ from tiny_dancer.request import check_text, unit_vector
 from tiny_dancer.weights import Float32Array
 
 if TYPE_CHECKING:
-    from tiny_dancer.pg.backend import Backend
+    from tiny_dancer.pg.backend import Backend, Row
     from tiny_dancer.pg.snapshot import Configuration
 
 NOTICE_EVERY_SECONDS = 2.0
@@ -32,6 +33,18 @@ FROM {READING_ONLY},
      LATERAL tiny_dancer.judged_requests(CASE WHEN read_only.value IS NOT NULL THEN $1 END) AS e
 """
 LEARNABLE = "SELECT * FROM tiny_dancer.learnable_outcomes($1, $2)"
+# Vectors and texts of requests have grants of their own.
+MAY_READ = """
+SELECT pg_catalog.has_table_privilege('tiny_dancer.request_vectors', 'SELECT') AS vectors,
+       pg_catalog.has_column_privilege('tiny_dancer.usage', 'request', 'SELECT')
+       AND pg_catalog.has_column_privilege('tiny_dancer.decisions', 'request', 'SELECT') AS texts
+"""
+TEXTS = """
+SELECT u.id, coalesce(
+    u.request,
+    (SELECT min(d.request) FROM tiny_dancer.decisions d WHERE d.id = u.decision_id)) AS request
+FROM tiny_dancer.usage u WHERE u.id = ANY ($1)
+"""
 LIVING = "SELECT id, name FROM tiny_dancer.agents WHERE removed_at IS NULL"
 VECTOR_OF_ROW = "tiny_dancer.vector_bytes(tiny_dancer.to_vector(example.embedding::real[]))"
 
@@ -109,16 +122,27 @@ def from_outcomes(backend: Backend, configuration: Configuration) -> Found:
         InvalidArgumentError: there are none.
     """
     model = configuration.required_model
+    may_read: Any = backend.row(MAY_READ)
+    if not may_read["vectors"]:
+        raise MissingRightError(
+            "permission denied for the vectors of recorded requests",
+            detail="They are as sensitive as the text of the requests, and have a grant of their "
+            "own.",
+            hint="Have the owner of the extension run: "
+            "GRANT SELECT ON tiny_dancer.request_vectors TO the role that trains; or train from a "
+            "query.",
+        )
     plan = backend.plpy.prepare(LEARNABLE, ["bigint", "integer"])
     cursor = backend.plpy.cursor(plan, [model.id, MOST_OUTCOMES])
     collected = _Collected(backend, configuration)
     progress = backend.progress(NOTICE_EVERY_SECONDS)
     newest = seen = 0
     while rows := cursor.fetch(ROWS_AT_ONCE):
+        texts = _texts(backend, rows) if may_read["texts"] else {}
         for row in rows:
             seen += 1
             newest = max(newest, row["usage_id"])
-            collected.add_recorded(row)
+            collected.add_recorded(row, texts.get(row["usage_id"]))
             progress(f"read {seen} outcomes")
     if not collected.quality:
         raise InvalidArgumentError(
@@ -130,6 +154,18 @@ def from_outcomes(backend: Backend, configuration: Configuration) -> Found:
             "give a query with rows (request, agent_name, quality).",
         )
     return Found(collected.table(), newest, seen - len(collected.quality))
+
+
+def _texts(backend: Backend, rows: Sequence[Row]) -> dict[int, str | None]:
+    """Return the stored texts of outcomes of whose requests something else is missing."""
+    wanted = [row["usage_id"] for row in rows if row["embedding"] is None or not _has_words(row)]
+    found = backend.rows(TEXTS, ("bigint[]",), wanted) if wanted else ()
+    return {row["id"]: row["request"] for row in found}
+
+
+def _has_words(row: Row) -> bool:
+    # Another version of the library may have recorded other features.
+    return row["features"] is not None and len(row["features"]) == lexical_features.COUNT
 
 
 class _Collected:
@@ -166,29 +202,36 @@ class _Collected:
             row = self._add_request(key, vector, lexical_features.lexical_features(checked))
         self._add_outcome(row, agent_id, quality)
 
-    def add_recorded(self, recorded: dict[str, Any]) -> None:
+    def add_recorded(self, recorded: Row, text: str | None) -> None:
         """Take in a recorded outcome, if its request is known in one way or another."""
-        sent, text = recorded["embedding"], recorded["request"]
-        if sent is None and (text is None or self._model.provider == "external"):
-            return
+        sent: bytes | None = recorded["embedding"]
         features = _recorded_features(recorded["features"], text)
-        key = text if sent is None else sent + (b"" if features is None else features.tobytes())
+        if sent is not None:
+            key: str | bytes = sent + (b"" if features is None else features.tobytes())
+        elif text is not None and self._model.provider != "external":
+            key = text
+        else:
+            return
         row = self._row_of.get(key)
         if row is None:
-            if sent is None:
-                vector = self._provider.embed(text)
-            else:
-                vector = store.half_vector_from_bytes(sent)
-                if not self._is_ours(vector):
-                    return
+            vector = self._embed_recorded(sent, text)
+            if vector is None:
+                return
             row = self._add_request(key, vector, features)
         self._add_outcome(row, recorded["agent_id"], recorded["quality"])
 
-    def _is_ours(self, vector: Float32Array) -> bool:
-        """Whether a recorded vector can be of the model: whoever may record may store any."""
+    def _embed_recorded(self, sent: bytes | None, text: str | None) -> Float32Array | None:
+        """Return the recorded vector, else that of the text.
+
+        None where the vector can not be the model's: whoever may record may store any.
+        """
+        if sent is None:
+            return self._provider.embed(text or "")
+        vector = store.half_vector_from_bytes(sent)
         if len(vector) != self._model.dimension:
-            return False
-        return bool(abs(float(vector.dot(vector)) - 1.0) < LOST_BY_ROUNDING)
+            return None
+        is_unit = abs(float(vector.dot(vector)) - 1.0) < LOST_BY_ROUNDING
+        return vector if is_unit else None
 
     def _add_request(
         self, key: str | bytes, vector: Float32Array, features: Float32Array | None
@@ -216,6 +259,6 @@ class _Collected:
 
 def _recorded_features(recorded: list[float] | None, text: str | None) -> Float32Array | None:
     """Return the features of a recorded request, None where nothing tells them."""
-    if text is not None:
-        return lexical_features.lexical_features(text)
-    return None if recorded is None else np.array(recorded, dtype=np.float32)
+    if recorded is not None and len(recorded) == lexical_features.COUNT:
+        return np.array(recorded, dtype=np.float32)
+    return None if text is None else lexical_features.lexical_features(text)

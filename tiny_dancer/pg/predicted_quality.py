@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from tiny_dancer.router import Router
 
 AGENT_OF_USAGE = "SELECT agent_id FROM tiny_dancer.usage WHERE id = $1"
+PUT_FORESEEN = """
+INSERT INTO tiny_dancer.foreseen_outcomes (usage_id, router_model_id, quality) VALUES ($1, $2, $3)
+"""
 
 
 def predict_quality(
@@ -64,31 +67,30 @@ def _rows(router: Router, request: Request) -> list[tuple[Any, ...]]:
     return sorted(rows, key=lambda row: -row[1])
 
 
-def foreseen_outcome(
+def note_foreseen_outcome(
     backend: Backend, usage_id: int, vector: NDArray[np.float32], text: str | None
-) -> tuple[int | None, float | None]:
-    """Return the active router model and what it alone expected of an outcome's agent.
+) -> None:
+    """Write down what the active router model alone expects of an outcome's agent, if anything.
 
     Args:
         backend: of this process.
         usage_id: of the outcome.
         vector: of its request.
         text: of its request, None where it is not known.
-
-    Returns:
-        Twice None where there is no model, or it knows nothing of the agent or the request.
     """
     snapshot = backend.snapshots.current()
     model, registry = snapshot.router_model, snapshot.registry
     if model is None or registry is None or (snapshot.goes_by_wording and text is None):
-        return None, None
+        return
     row: Any = backend.row(AGENT_OF_USAGE, ("bigint",), usage_id)
     if row is None or row["agent_id"] not in registry.ids:
-        return None, None
+        return
     router = backend.live.router(snapshot, registry, ())
     words = None if text is None else lexical_features(text)
     foreseen = router.foreseen(router.estimate(Request(1, vector, words)))
     if foreseen is None:
-        return None, None
+        return
     quality = float(foreseen[registry.ids.index(row["agent_id"])])
-    return (model.id, quality) if quality == quality else (None, None)
+    if quality == quality:
+        types = ("bigint", "bigint", "real")
+        backend.rows(PUT_FORESEEN, types, usage_id, model.id, quality)

@@ -18,6 +18,7 @@ from tiny_dancer.agents.registry import AgentRegistry
 from tiny_dancer.errors import InvalidArgumentError, NotReadyError, UnknownObjectError
 from tiny_dancer.pg import store
 from tiny_dancer.pg.live_state import Readings
+from tiny_dancer.pg.vector_rights import require_vectors
 from tiny_dancer.replay.choices import choices, prices
 from tiny_dancer.replay.logged_decisions import LoggedDecision, LoggedDecisions
 from tiny_dancer.replay.policy import ReplayPolicy
@@ -69,6 +70,7 @@ def replay(
     """Return the rows of ruvector_replay."""
     wanted = ReplayPolicy.parse(None if policy is None else json.loads(policy))
     window = _window(backend, time_range, until)
+    require_vectors(backend, "replay")
     configuration = backend.snapshots.configuration()
     router_model = _router_model(backend, wanted.router_model, window)
     rows = _read(backend, configuration.required_model, window)

@@ -62,7 +62,7 @@ def stored_model(backend: Backend, router_model_id: int) -> RouterModel:
     if row is None:
         raise UnknownObjectError(
             f"unknown router model {router_model_id}",
-            hint="Choose one that ruvector_router_models() lists.",
+            hint="See ruvector_router_models() for those there are.",
         )
     if not row["is_current"]:
         raise NotReadyError(

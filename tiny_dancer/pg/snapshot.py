@@ -14,6 +14,7 @@ from tiny_dancer.errors import NotReadyError
 from tiny_dancer.pg import store
 from tiny_dancer.pg.active_router_model import ActiveRouterModel
 from tiny_dancer.pg.model import ActiveModel
+from tiny_dancer.pg.registry_reading import RegistryReader
 from tiny_dancer.settings import Settings
 
 if TYPE_CHECKING:
@@ -35,7 +36,7 @@ SELECT e.agents, e.models, e.router_models, e.settings,
        row_security_active('tiny_dancer.usage'::regclass)
        OR row_security_active('tiny_dancer.feedback'::regclass)
        OR row_security_active('tiny_dancer.decisions'::regclass)
-       OR row_security_active('tiny_dancer.request_vectors'::regclass)
+       OR row_security_active('tiny_dancer.foreseen_outcomes'::regclass)
        OR row_security_active('tiny_dancer.budgets'::regclass)
        OR row_security_active('tiny_dancer.budget_charges'::regclass)
        OR row_security_active('tiny_dancer.budget_holds'::regclass)
@@ -131,6 +132,7 @@ class SnapshotCache:
         self.is_live_state_filtered = False
         self._configuration: tuple[tuple[int, int], Configuration] | None = None
         self._snapshot: tuple[Epochs, Snapshot] | None = None
+        self._registries = RegistryReader(backend)
         self._router_models = ActiveRouterModel(backend)
 
     def current(self) -> Snapshot:
@@ -186,13 +188,19 @@ class SnapshotCache:
     def _read(self, epochs: Epochs, configuration: Configuration) -> Snapshot:
         registry = None
         if self._fits(configuration):
-            registry = store.registry(self._backend, configuration.model)
+            registry = self._read_registry(configuration, is_filtered=epochs.is_filtered)
         learned = None
         if configuration.model is not None:
             learned = self._router_models.current(
                 epochs.router_models, configuration.model, is_filtered=epochs.is_filtered
             )
         return Snapshot(configuration, registry, epochs.is_filtered, learned)
+
+    def _read_registry(self, configuration: Configuration, *, is_filtered: bool) -> AgentRegistry:
+        if is_filtered:
+            self._registries.forget()
+            return store.registry(self._backend, configuration.model)
+        return self._registries.read(configuration.model)
 
     def _fits(self, configuration: Configuration) -> bool:
         dimension = configuration.model.dimension if configuration.model else 0
