@@ -72,6 +72,10 @@ ACTIONS = {
     "SELECT * FROM ruvector_evaluate_routes($$SELECT 'hello', 'greeting'$$)": ADMIN,
     "SELECT ruvector_activate_route_fit(NULL)": ADMIN,
     "UPDATE tiny_dancer.route_heads SET active = false": ADMIN,
+    "SELECT * FROM ruvector_calibrate_router(0.9, query := $$SELECT 'hello'$$)": ADMIN,
+    # These read vectors of requests, too, which have a grant of their own.
+    """SELECT * FROM ruvector_replay('{"agent": "gpt-4"}')""": NOBODY,
+    "SELECT * FROM ruvector_calibrate_router(0.9)": NOBODY,
     "SELECT tiny_dancer.reset_breaker('gpt-4')": ADMIN,
     "SELECT tiny_dancer.forget_pool_history()": ADMIN,
     "SELECT * FROM tiny_dancer.maintain()": ADMIN,
