@@ -61,12 +61,17 @@ def main() -> None:
     places = find_places(arguments)
     # As on a server with other backends: what they map too is not counted as private.
     mapped = [map_file(file) for place in places.values() for file in model_files(place)]
-    with tempfile.TemporaryDirectory(prefix="td") as folder:
-        with embedder(arguments, Path(folder) / "e.sock") as socket:
-            places["service"] = str(socket)
-            print_single(arguments, places)
-            print_throughput(arguments, places)
-        del places["service"]
+    if arguments.providers:
+        places = {name: places[name] for name in arguments.providers}
+        print_single(arguments, places)
+    else:
+        with (
+            tempfile.TemporaryDirectory(prefix="td") as folder,
+            embedder(arguments, Path(folder) / "e.sock") as socket,
+        ):
+            served = {**places, "service": str(socket)}
+            print_single(arguments, served)
+            print_throughput(arguments, served)
     if arguments.data:
         print_quality(arguments, places)
     if arguments.url:
@@ -82,6 +87,9 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--model", default="all-MiniLM-L6-v2", help="an onnx model there")
     parser.add_argument("--threads", type=int, default=2, help="of the embedder (default: 2)")
     parser.add_argument("--texts", type=int, default=300, help="timed for each median")
+    parser.add_argument(
+        "--providers", nargs="+", choices=PROVIDERS[:3], help="only these (and no throughput)"
+    )
     parser.add_argument("--data", type=Path, help="folder with the sets of intents")
     parser.add_argument("--url", help="of a throw-away server; its role a superuser")
     parser.add_argument(
