@@ -100,3 +100,9 @@ class EmbedderBusyError(TinyDancerError):
     """The embedder process has more work waiting than it admits; trying again may help (53000)."""
 
     sqlstate = "53000"
+
+
+class MissingRightError(TinyDancerError):
+    """The caller may not read what was asked for (42501)."""
+
+    sqlstate = "42501"

@@ -23,10 +23,12 @@ class Request(NamedTuple):
     Attributes:
         input_tokens: estimated length, at least 1.
         embedding: float32 unit vector, shape [dimension].
+        lexical: lexical features; only where what was learned goes by them.
     """
 
     input_tokens: int
     embedding: NDArray[np.float32]
+    lexical: NDArray[np.float32] | None = None
 
 
 def estimate_tokens(text: str) -> int:

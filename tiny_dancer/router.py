@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator
 from itertools import starmap
-from typing import NamedTuple, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,12 +26,17 @@ from tiny_dancer.policies.normalisation import LEAST_COST, LEAST_LATENCY_MS, les
 from tiny_dancer.reasoning import (
     Standing,
     explain_choice,
+    explain_exploration,
     explain_removals,
     explain_route_taken,
 )
 from tiny_dancer.request import Request
 from tiny_dancer.settings import Settings
 from tiny_dancer.tie_rounding import round_scores
+
+if TYPE_CHECKING:
+    from tiny_dancer.exploration import Exploration
+    from tiny_dancer.learning.learned_quality import LearnedQuality
 
 Floats = NDArray[np.float64]
 Positions = NDArray[np.intp]
@@ -50,6 +55,7 @@ class Estimate(NamedTuple):
         cost: dollars, NaN where unknown.
         expected_quality: in [0, 1].
         cost_scores: 1 for the cheapest of all agents and 0 for the dearest, where that is known.
+        heads: what was learned says of the request; None where nothing was learned.
     """
 
     similarity: Floats
@@ -57,6 +63,7 @@ class Estimate(NamedTuple):
     cost: Floats
     expected_quality: Floats
     cost_scores: Floats | None = None
+    heads: Floats | None = None
 
 
 class LengthCosts(NamedTuple):
@@ -112,6 +119,8 @@ class RoutingDecision(NamedTuple):
         routed_by: which part of the router decided.
         route_name: of the semantic route that decided, None where none did.
         confidence_basis: what the confidence rests on.
+        propensity: probability with which this agent was chosen.
+        propensities: that of each candidate, None where chance had no part in it.
     """
 
     agent_name: str
@@ -128,6 +137,8 @@ class RoutingDecision(NamedTuple):
     confidence_basis: str
     routed_by: str = "score"
     route_name: str | None = None
+    propensity: float = 1.0
+    propensities: Floats | None = None
 
 
 class Router:
@@ -138,6 +149,7 @@ class Router:
         settings: see Settings.
         performance: what is expected of the agents; by default what was registered.
         live: their health and budgets; by default all are healthy and without a budget.
+        learned: what was learned about them; by default nothing.
     """
 
     def __init__(
@@ -146,12 +158,14 @@ class Router:
         settings: Settings | None = None,
         performance: AgentPerformance | None = None,
         live: LiveState | None = None,
+        learned: LearnedQuality | None = None,
     ) -> None:
         self.registry = registry
         self.settings = settings or Settings()
         self.weights = self.settings.weights
         self.performance = performance or AgentPerformance(registry, self.settings)
         self.live = live or LiveState.idle(len(registry))
+        self.learned = learned
         self._latency_scores: Floats | None = None
         self._length_costs: dict[int, LengthCosts] = {}
 
@@ -162,8 +176,9 @@ class Router:
         optimize_for: str = "balanced",
         weights: Weights | None = None,
         semantic: SemanticMatch | None = None,
+        exploration: Exploration | None = None,
     ) -> RoutingDecision:
-        """Return the best agent for the request.
+        """Return the best agent for the request, or now and then another candidate.
 
         Args:
             request: its length and its embedding.
@@ -172,6 +187,7 @@ class Router:
             weights: of a balanced decision; by default those of the settings.
             semantic: finds the semantic route that the request means; where it leads to an agent
                 that passes the constraints, that agent is chosen whatever its score.
+            exploration: how often another candidate is drawn where scores decide; never by default.
 
         Raises:
             NoSuitableAgentError: constraints removed every agent; DETAIL counts by which.
@@ -183,15 +199,52 @@ class Router:
         ranking = self.rank(estimate, candidates, scores, self.settings.alternatives + 1)
         route = semantic({self.registry.names[p] for p in passing.tolist()}) if semantic else None
         if route is None:
-            return self._decision(estimate, candidates, scores, ranking, optimize_for)
+            if exploration is None or len(candidates) < 2:
+                return self._decision(estimate, candidates, scores, ranking, optimize_for)
+            return self._explored(estimate, candidates, scores, ranking, optimize_for, exploration)
         target = self._place_of(candidates, self.registry.position[route.target_agent])
-        others = ranking[ranking != target][: self.settings.alternatives]
-        ranking = np.concatenate(([target], others))
+        ranking = self._led_by(target, ranking)
         decision = self._decision(estimate, candidates, scores, ranking, optimize_for)
         return decision._replace(
             routed_by="semantic_route",
             route_name=route.name,
             reasoning=explain_route_taken(route.name, route.similarity, decision.agent_name),
+        )
+
+    def _led_by(self, first: int, ranking: Positions) -> Positions:
+        """Return a ranking with another candidate before all others."""
+        others = ranking[ranking != first][: self.settings.alternatives]
+        return np.concatenate(([first], others))
+
+    def _explored(
+        self,
+        estimate: Estimate,
+        candidates: Positions,
+        scores: Floats,
+        ranking: Positions,
+        optimize_for: str,
+        exploration: Exploration,
+    ) -> RoutingDecision:
+        """Return the decision for a candidate drawn by chance, which mostly is the best one."""
+        best = int(ranking[0])
+        propensities = exploration.probabilities(scores, best)
+        drawn = exploration.draw(propensities)
+        if drawn != best:
+            ranking = self._led_by(drawn, ranking)
+        decision = self._decision(estimate, candidates, scores, ranking, optimize_for)._replace(
+            propensity=float(propensities[drawn]), propensities=propensities
+        )
+        if drawn == best:
+            return decision
+        return decision._replace(
+            routed_by="exploration",
+            reasoning=explain_exploration(
+                decision.agent_name,
+                decision.propensity,
+                self.registry.names[candidates[best]],
+                optimize_for,
+                len(candidates),
+            ),
         )
 
     def _place_of(self, candidates: Positions, position: int) -> int:
@@ -205,11 +258,44 @@ class Router:
     def estimate(self, request: Request) -> Estimate:
         """Return what is expected of every agent for the request."""
         similarity, reference = self._similarity(request.embedding)
-        quality = shaded_prior(
-            self.performance.log_odds, similarity, reference, self.settings.similarity_weight
-        )
+        heads = self.heads(request)
+        quality = self.quality(similarity, reference, heads)
         costs = self._costs_of(request.input_tokens)
-        return Estimate(similarity, capability_match(similarity), costs.cost, quality, costs.scores)
+        return Estimate(
+            similarity, capability_match(similarity), costs.cost, quality, costs.scores, heads
+        )
+
+    def heads(self, request: Request) -> Floats | None:
+        """Return what was learned says of a request, None where nothing was learned."""
+        learned = self.learned
+        if learned is None:
+            return None
+        return learned.head_log_odds(request.embedding, request.lexical)
+
+    def quality(
+        self, similarity: Floats, reference: float | Floats, heads: Floats | None
+    ) -> Floats:
+        """Return the expected quality of every agent, [n], or [b, n] of b requests.
+
+        Args:
+            similarity: of capabilities and request, [n] or [b, n].
+            reference: the similarity that changes nothing, a number or [b, 1].
+            heads: what was learned says of the request or requests, None for nothing.
+        """
+        if heads is None or self.learned is None:
+            weight = self.settings.similarity_weight
+            return shaded_prior(self.performance.log_odds, similarity, reference, weight)
+        return self.learned.expected(heads, similarity - reference)
+
+    def foreseen(self, estimate: Estimate) -> Floats | None:
+        """Return the quality that the router model alone expects of every agent, [n].
+
+        NaN where it knows nothing, None where there is no model.
+        """
+        if estimate.heads is None or self.learned is None:
+            return None
+        reference = float(estimate.similarity.dot(self.registry.reference_weights))
+        return self.learned.foreseen(estimate.heads, estimate.similarity - reference)
 
     def cost(self, input_tokens: int) -> Floats:
         """Return the estimated dollars of a request for every agent, NaN where unknown."""
@@ -391,10 +477,11 @@ class Router:
         )
 
     def _confidence_basis(self, position: int) -> str:
+        learned = self.learned
+        if learned is not None and learned.learned[position]:
+            return f"learned from {_count(int(learned.observations[position]))}"
         observed = int(self.performance.requests[position])
-        if not observed:
-            return "prior"
-        return "prior and 1 outcome" if observed == 1 else f"prior and {observed} outcomes"
+        return f"prior and {_count(observed)}" if observed else "prior"
 
     def _standings(
         self, estimate: Estimate, positions: Positions, scores: Floats
@@ -431,3 +518,7 @@ def number(value: np.float64) -> float | None:
     # A comparison with itself is several times faster than np.isnan on a scalar.
     plain = float(value)
     return plain if plain == plain else None
+
+
+def _count(outcomes: int) -> str:
+    return "1 outcome" if outcomes == 1 else f"{outcomes} outcomes"

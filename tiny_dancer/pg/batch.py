@@ -23,12 +23,13 @@ from tiny_dancer.batch import (
 from tiny_dancer.batch_cost import Options, cheapest, cheapest_above, options
 from tiny_dancer.constraints import RoutingConstraints
 from tiny_dancer.errors import InvalidArgumentError, TinyDancerError
+from tiny_dancer.lexical_features import lexical_features
 from tiny_dancer.pg import store
 from tiny_dancer.pg.nearest import registry_near
 from tiny_dancer.pg.routing import dial
 from tiny_dancer.policies import BATCH_TARGETS, check_target
 from tiny_dancer.reasoning import OBJECTIVES, dollars, milliseconds
-from tiny_dancer.request import Request, check_text, estimate_tokens, unit_vector
+from tiny_dancer.request import check_text, estimate_tokens, unit_vector
 from tiny_dancer.router import Router, number
 
 if TYPE_CHECKING:
@@ -82,7 +83,7 @@ def batch_route(
     batch = _check_batch(texts, embeddings)
     snapshot = backend.snapshots.current()
     errors: dict[int, str] = {}
-    valid = _valid_requests(backend, snapshot.configuration, batch, embeddings, errors)
+    valid = _valid_requests(backend, snapshot, batch, embeddings, errors)
     if snapshot.registry is None:
         if joint:
             _refuse_joint()
@@ -121,17 +122,19 @@ def _check_batch(
 
 def _valid_requests(
     backend: Backend,
-    configuration: Configuration,
+    snapshot: Snapshot,
     texts: list[str | None],
     embeddings: Sequence[bytes | None] | None,
     errors: dict[int, str],
 ) -> Valid:
     """Check and embed each request; note in ``errors`` what is wrong with the others."""
+    configuration = snapshot.configuration
     most = configuration.settings.max_request_characters
     embedder = _Embedder(backend, configuration, embeddings)
     places: list[int] = []
     vectors: list[NDArray[np.float32]] = []
     tokens: list[int] = []
+    words: list[NDArray[np.float32]] = []
     for place, text in enumerate(texts):
         try:
             checked = check_text(text, what="request", most=most)
@@ -141,9 +144,12 @@ def _valid_requests(
             continue
         places.append(place)
         tokens.append(estimate_tokens(checked))
+        if snapshot.goes_by_wording:
+            words.append(lexical_features(checked))
         embedder.report(place + 1, len(texts))
     stacked = np.zeros((0, embedder.dimension), np.float32) if not vectors else np.stack(vectors)
-    return Valid(places, Requests(np.array(tokens, dtype=np.int64), stacked))
+    lexical = np.stack(words) if words else None
+    return Valid(places, Requests(np.array(tokens, dtype=np.int64), stacked, lexical))
 
 
 class _Embedder:
@@ -179,10 +185,6 @@ class _Embedder:
             self._progress(f"embedded {done} of {of} requests")
 
 
-def _part(requests: Requests, block: slice) -> Requests:
-    return Requests(requests.input_tokens[block], requests.embeddings[block])
-
-
 def _route_blocks(
     backend: Backend,
     router: Router,
@@ -194,7 +196,7 @@ def _route_blocks(
     progress = backend.progress(NOTICE_EVERY_SECONDS)
     decisions = []
     for block in _blocks(router, requests):
-        part = _part(requests, block)
+        part = requests.part(block)
         decisions.append(route_block(router, part, constraints, target, weights))
         progress(f"routed {block.stop} of {len(requests.input_tokens)} requests")
     return join(decisions) if decisions else _nothing(len(requests.input_tokens))
@@ -218,7 +220,7 @@ def _rows_near(
     rows = [_failed(place, text, errors.get(place)) for place, text in enumerate(texts)]
     progress = near.backend.progress(NOTICE_EVERY_SECONDS)
     for index, place in enumerate(valid.places):
-        one = _part(valid.requests, slice(index, index + 1))
+        one = valid.requests.part(slice(index, index + 1))
         router = _router_near(near, one.embeddings[0])
         decision = route_block(router, one, near.constraints, near.target, near.weights)
         wrong = {}
@@ -263,7 +265,7 @@ def _route_jointly(
     decisions, choices = [], []
     latency = router.performance.latency_ms
     for block in _blocks(router, requests):
-        part = _part(requests, block)
+        part = requests.part(block)
         estimate = estimate_block(router, part)
         kept = candidates_of(router, part, estimate, each)
         usable = kept.any(axis=1)
@@ -308,7 +310,7 @@ def _check_joint_size(elements: int) -> None:
 
 def _nobody(router: Router, requests: Requests, index: int, constraints: RoutingConstraints) -> str:
     """Return why nobody fits, as the single call says it."""
-    single = Request(int(requests.input_tokens[index]), requests.embeddings[index])
+    single = requests.single(index)
     try:
         router.candidates(router.estimate(single), single, constraints)
     except TinyDancerError as error:
