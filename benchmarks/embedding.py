@@ -21,7 +21,6 @@ import gzip
 import json
 import mmap
 import os
-import statistics
 import subprocess
 import sys
 import tempfile
@@ -35,7 +34,7 @@ from embedding_process import TEXT, Embed, Floats, open_embed
 from first_call import REQUEST, ROUTE_TEXT, first_call, median_of, register
 from numpy.typing import NDArray
 from scratch_database import new_database
-from timing import cpu_model, fetch_one
+from timing import cpu_model, fetch_one, measure
 from tqdm import tqdm
 
 from tiny_dancer.embedding.model_folder import list_model_names, read_model_folder
@@ -46,6 +45,9 @@ PROCESS = Path(__file__).with_name("embedding_process.py")
 MODELS = Path(__file__).parents[1] / ".dev" / "models"
 CLIENTS = (1, 4, 16)
 SECONDS = 3.0
+# Decisions in one loop inside a backend, and loops.
+CALLS = 200
+REPEATS = 7
 EPOCHS = 40
 BATCH = 512
 # Share of Banking77 that is tested on; CLINC150 says which rows are.
@@ -61,12 +63,17 @@ def main() -> None:
     places = find_places(arguments)
     # As on a server with other backends: what they map too is not counted as private.
     mapped = [map_file(file) for place in places.values() for file in model_files(place)]
-    with tempfile.TemporaryDirectory(prefix="td") as folder:
-        with embedder(arguments, Path(folder) / "e.sock") as socket:
-            places["service"] = str(socket)
-            print_single(arguments, places)
-            print_throughput(arguments, places)
-        del places["service"]
+    if arguments.providers:
+        places = {name: places[name] for name in arguments.providers}
+        print_single(arguments, places)
+    else:
+        with (
+            tempfile.TemporaryDirectory(prefix="td") as folder,
+            embedder(arguments, Path(folder) / "e.sock") as socket,
+        ):
+            served = {**places, "service": str(socket)}
+            print_single(arguments, served)
+            print_throughput(arguments, served)
     if arguments.data:
         print_quality(arguments, places)
     if arguments.url:
@@ -82,6 +89,9 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--model", default="all-MiniLM-L6-v2", help="an onnx model there")
     parser.add_argument("--threads", type=int, default=2, help="of the embedder (default: 2)")
     parser.add_argument("--texts", type=int, default=300, help="timed for each median")
+    parser.add_argument(
+        "--providers", nargs="+", choices=PROVIDERS[:3], help="only these (and no throughput)"
+    )
     parser.add_argument("--data", type=Path, help="folder with the sets of intents")
     parser.add_argument("--url", help="of a throw-away server; its role a superuser")
     parser.add_argument(
@@ -304,7 +314,7 @@ def print_backends(arguments: argparse.Namespace, places: dict[str, str]) -> Non
     import psycopg
 
     print("\ninside backends, ten agents: first decision of a connection, and each one after it")
-    print(f"{'':22}{'first ms':>10}{'private MB':>12}{'us, text':>12}")
+    print(f"{'':22}{'first ms':>10}{'private MB':>12}{'us, text':>12}{'on CPU':>10}")
     with new_database(arguments.url) as url:
         with psycopg.connect(url, autocommit=True) as connection:
             connection.execute("SET client_min_messages = warning")
@@ -318,13 +328,16 @@ def print_backends(arguments: argparse.Namespace, places: dict[str, str]) -> Non
                 connection.execute("SELECT tiny_dancer.use_model(%s)", [name])
             calls = [first_call(url, ROUTE_TEXT, (REQUEST,)) for _ in range(8)][1:]
             with psycopg.connect(url, autocommit=True) as connection:
-                fetch_one(connection, f"SELECT loop_text('{TEXT}', 20)")
-                loops = [
-                    fetch_one(connection, f"SELECT loop_text('{TEXT}', 200)") for _ in range(7)
-                ]
+                loop = f"SELECT loop_text('{TEXT}', {CALLS})"
+                timing = measure(
+                    connection.info.backend_pid,
+                    lambda to=connection, query=loop: (float(fetch_one(to, query)), CALLS),
+                    REPEATS,
+                )
             print(
                 f"{provider:22}{median_of([c.milliseconds for c in calls], 0):>10}"
-                f"{median_of([c.megabytes for c in calls]):>12}{statistics.median(loops):>12.1f}"
+                f"{median_of([c.megabytes for c in calls]):>12}"
+                f"{timing.clock:>12.1f}{timing.shown_cpu:>10}"
             )
 
 
