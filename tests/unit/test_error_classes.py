@@ -18,6 +18,7 @@ STATES = {
     "MissingRightError": "42501",
     "EmbedderConnectionError": "08006",
     "EmbedderBusyError": "53000",
+    "MissingRightError": "42501",
 }
 
 
