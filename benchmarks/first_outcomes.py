@@ -60,6 +60,8 @@ def main() -> None:
     print(f"{len(requests.quality)} requests, {len(agents)} agents, predictor {options.predictor}")
     print("outcomes of each agent | requests | gain over best single, points | 95 % | worst")
     for outcomes, shared in STREAMS:
+        if options.outcomes and outcomes not in options.outcomes:
+            continue
         if outcomes * (1 if shared else len(agents)) > len(requests.quality) // 2:
             continue
         gains = [
@@ -82,6 +84,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument(
         "--cache", type=Path, default=Path(tempfile.gettempdir()) / "tiny_dancer_vectors"
     )
+    parser.add_argument("--outcomes", type=int, nargs="*", help="only these numbers of outcomes")
     parser.add_argument("--streams", type=int, default=20)
     parser.add_argument("--predictor", default=DEFAULT)
     parser.add_argument("--quick", action="store_true", help="made-up requests, a smoke test")
