@@ -31,7 +31,10 @@ BEGIN
         CROSS JOIN LATERAL (
             VALUES ('agent', u.agent_id, NULL), ('route', NULL, u.route_name)
             UNION ALL
-            SELECT DISTINCT 'tag', NULL::bigint, l.tag FROM unnest(u.tags) AS l (tag)
+            -- Each tag once, without a sort for each outcome.
+            SELECT 'tag', NULL::bigint, l.tag
+            FROM unnest(u.tags) WITH ORDINALITY AS l (tag, place)
+            WHERE array_position(u.tags, l.tag) - array_lower(u.tags, 1) + 1 = l.place
         ) AS k (dimension, agent_id, label)
         WHERE u.recorded_at >= since AND u.recorded_at < until
         GROUP BY 1, 2, 3, 4, 5

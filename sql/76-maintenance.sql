@@ -156,6 +156,10 @@ BEGIN
     affected := CASE WHEN usage_cutoff IS NULL THEN 0
                      ELSE tiny_dancer.delete_old('feedback', 'given_at', least(usage_cutoff, decisions_cutoff)) END;
     RETURN NEXT;
+    step := 'expected qualities deleted';
+    affected := CASE WHEN usage_cutoff IS NULL THEN 0
+                     ELSE tiny_dancer.delete_old('foreseen_outcomes', 'recorded_at', usage_cutoff) END;
+    RETURN NEXT;
     step := 'decisions deleted';
     affected := tiny_dancer.delete_old_rows('decisions', decisions_cutoff);
     RETURN NEXT;

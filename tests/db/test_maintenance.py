@@ -291,6 +291,10 @@ def test_retention_deletes_rows_and_keeps_sums(agents):
         "INSERT INTO tiny_dancer.feedback (usage_id, quality, given_at)"
         " SELECT n, 1, now() - n * interval '9 days' FROM generate_series(1, 9) n"
     )
+    agents.execute(
+        "INSERT INTO tiny_dancer.foreseen_outcomes"
+        " SELECT n, 1, 0.5, now() - n * interval '9 days' FROM generate_series(1, 9) n"
+    )
     expected = {
         group: call(agents, "ruvector_routing_analytics", time_range="200 days", group_by=group)
         for group in GROUPS
@@ -306,8 +310,8 @@ def test_retention_deletes_rows_and_keeps_sums(agents):
         "SELECT extract(days FROM now() - min(recorded_at)) FROM tiny_dancer.usage"
     ).fetchall()
     assert oldest in (39, 40)
-    kept = [count(agents, table) for table in ("decisions", "request_vectors", "feedback")]
-    assert kept == [4, 4, 4]
+    for table in ("decisions", "request_vectors", "feedback", "foreseen_outcomes"):
+        assert count(agents, table) == 4, table
     for group, rows in expected.items():
         found = call(agents, "ruvector_routing_analytics", time_range="200 days", group_by=group)
         assert [(row.group_key, row.total_requests) for row in found] == [
