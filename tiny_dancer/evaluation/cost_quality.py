@@ -12,9 +12,12 @@ from tiny_dancer.errors import InvalidArgumentError
 
 Floats = NDArray[np.float64]
 
+_DEAREST, _CHEAPEST = 2.0, 5e-4
+"""Prices of the dearest agent, in quality: above 1 it is never worth it, near 0 cost is nothing."""
+
 
 def cost_quality_curve(
-    predicted: Floats, quality: Floats, costs: Floats, points: int = 41
+    predicted: Floats, quality: Floats, costs: Floats, points: int = 81
 ) -> Floats:
     """Mean cost and quality of a router as its price of a dollar falls, shape [points + 2, 2].
 
@@ -30,17 +33,29 @@ def cost_quality_curve(
     Returns:
         Rows of (mean cost, mean quality).
     """
+    spent, reached = choices_by_price(predicted, quality, costs, points)
+    return np.column_stack((spent.mean(axis=0), reached.mean(axis=0)))
+
+
+def choices_by_price(
+    predicted: Floats, quality: Floats, costs: Floats, points: int = 81
+) -> tuple[Floats, Floats]:
+    """Cost and quality of what is chosen for each request at each price, [n, points + 2] both.
+
+    Args: as of ``cost_quality_curve``, whose columns these are before the mean is taken.
+    """
     by_request = np.broadcast_to(costs, predicted.shape)
     scale = float(by_request.max()) or 1.0
     rows = np.arange(len(predicted))
-    curve = []
-    for price in (np.inf, *np.geomspace(1e3, 1e-3, points), 0.0):
+    spent, reached = [], []
+    for price in (np.inf, *np.geomspace(_DEAREST, _CHEAPEST, points), 0.0):
         if np.isinf(price):
             chosen = by_request.argmin(axis=1)
         else:
             chosen = (predicted - price * by_request / scale).argmax(axis=1)
-        curve.append((by_request[rows, chosen].mean(), quality[rows, chosen].mean()))
-    return np.array(curve)
+        spent.append(by_request[rows, chosen])
+        reached.append(quality[rows, chosen])
+    return np.column_stack(spent).astype(np.float64), np.column_stack(reached).astype(np.float64)
 
 
 def upper_hull(points: Floats) -> Floats:

@@ -1,35 +1,46 @@
-"""The cost–quality picture of routers: curves, single agents and the oracle.
+"""The cost–quality picture of routers: curves with their intervals, single agents, the oracle.
 
 The HTML holds its drawing as SVG and needs nothing else. The PNG needs matplotlib, an extra.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from html import escape
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from tiny_dancer.errors import InvalidArgumentError, MissingFileError
+from tiny_dancer.errors import InvalidArgumentError
+from tiny_dancer.evaluation.drawing import Area, Disc, Drawing, Line, Shape, Words
+from tiny_dancer.evaluation.label_places import Box, label_boxes
 
 Floats = NDArray[np.float64]
 
 _COLOURS = ("#1b6ca8", "#c8553d", "#588157", "#7b4b94", "#b08900", "#3d5a80")
-_WIDTH, _HEIGHT, _LEFT, _BOTTOM, _TOP, _RIGHT = 760, 460, 70, 60, 50, 210
+_BASELINE_COLOURS = ("#8a8a8a", "#b5a48b")
+_GREY, _INK, _GRID, _GOLD = "#555555", "#222222", "#e6e6e6", "#d4a017"
+_WIDTH, _HEIGHT, _LEFT, _BOTTOM, _TOP, _RIGHT = 960.0, 560.0, 84.0, 66.0, 64.0, 200.0
+_TICKS = 6
+_COVER = 6.0
 
 
 @dataclass(frozen=True, slots=True)
 class CostQualityPicture:
-    """What is drawn; points are (mean cost per request in dollars, mean quality).
+    """What is drawn; points are (mean cost per request, mean quality).
 
     Attributes:
         title: above it.
         curves: points of each router, [m, 2], by name.
         singles: the point of each single agent, by name.
         oracle: the point of the best agent per request; None to leave it out.
+        bands: lowest and highest quality at each point of a curve, [m, 2], by the same names.
+        baselines: names of curves that are there to be beaten; dashed and grey.
+        cost_label: what the costs are.
         table: shown below in the HTML, as rows of cells with a header first.
     """
 
@@ -37,45 +48,38 @@ class CostQualityPicture:
     curves: Mapping[str, Floats]
     singles: Mapping[str, tuple[float, float]]
     oracle: tuple[float, float] | None = None
+    bands: Mapping[str, Floats] = field(default_factory=dict)
+    baselines: tuple[str, ...] = ()
+    cost_label: str = "mean cost per request, dollars"
     table: list[list[str]] = field(default_factory=list)
 
-    def to_svg(self) -> str:
-        """Draw it.
+    def drawing(self) -> Drawing:
+        """Put every shape in its place.
 
         Raises:
             InvalidArgumentError: there is nothing to draw, or a point is not finite.
         """
         scale = _Scale(self._points())
-        parts = [
-            f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_WIDTH} {_HEIGHT}" '
-            'font-family="sans-serif" font-size="12" role="img">',
-            f'<text x="{_LEFT}" y="24" font-size="16">{escape(self.title)}</text>',
-            *scale.axes(),
+        shapes: list[Shape] = [
+            Words((_LEFT, 34.0), self.title, size=18.0, bold=True),
+            *scale.axes(self.cost_label),
         ]
-        x = _WIDTH - _RIGHT + 20
-        for number, (name, points) in enumerate(self.curves.items()):
-            colour = _COLOURS[number % len(_COLOURS)]
-            path = " ".join(f"{scale.x(c):.1f},{scale.y(q):.1f}" for c, q in points.tolist())
-            y = _TOP + 12 + 18 * number
-            parts += [
-                f'<polyline points="{path}" fill="none" stroke="{colour}" stroke-width="2"/>',
-                f'<line x1="{x}" x2="{x + 18}" y1="{y - 4}" y2="{y - 4}" stroke="{colour}" '
-                'stroke-width="2"/>',
-                f'<text x="{x + 24}" y="{y}">{escape(name)}</text>',
-            ]
-        for name, (cost, quality) in self.singles.items():
-            at = f'x="{scale.x(cost) + 6:.1f}" y="{scale.y(quality) - 6:.1f}"'
-            parts += [
-                f'<circle cx="{scale.x(cost):.1f}" cy="{scale.y(quality):.1f}" r="4" fill="#555"/>',
-                f'<text {at} fill="#555" font-size="10">{escape(name)}</text>',
-            ]
-        if self.oracle is not None:
-            cx, cy = scale.x(self.oracle[0]), scale.y(self.oracle[1])
-            parts += [
-                f'<path d="M{cx:.1f} {cy - 7:.1f} l7 7 l-7 7 l-7 -7 z" fill="#d4a017"/>',
-                f'<text x="{cx + 10:.1f}" y="{cy + 4:.1f}">oracle</text>',
-            ]
-        return "\n".join([*parts, "</svg>"])
+        for name, band in self.bands.items():
+            curve = self.curves[name]
+            low = [scale.at(c, q) for c, q in zip(curve[:, 0], band[:, 0], strict=True)]
+            high = [scale.at(c, q) for c, q in zip(curve[:, 0], band[:, 1], strict=True)]
+            shapes.append(Area([*low, *reversed(high)], self._colour(name), 0.16))
+        # Baselines first, so that what is to be seen lies on top.
+        for name in sorted(self.curves, key=lambda n: n not in self.baselines):
+            points = [scale.at(c, q) for c, q in self.curves[name].tolist()]
+            dashed = name in self.baselines
+            width = 1.6 if dashed else 2.6
+            shapes.append(Line(points, self._colour(name), width, dashed))
+        return Drawing(_WIDTH, _HEIGHT, [*shapes, *self._marks(scale), *self._legend()])
+
+    def to_svg(self) -> str:
+        """Draw it as SVG; errors as of ``drawing``."""
+        return self.drawing().to_svg()
 
     def to_html(self) -> str:
         """A page of its own, with the table."""
@@ -86,8 +90,11 @@ class CostQualityPicture:
         ]
         table = "<table>" + "".join(rows) + "</table>" if rows else ""
         style = (
-            "body{font-family:sans-serif;max-width:60em;margin:2em auto}"
-            "td,th{padding:.2em .8em;text-align:right;border-bottom:1px solid #ddd}"
+            "body{font-family:Helvetica,Arial,sans-serif;max-width:62em;margin:2em auto;"
+            "padding:0 1em;color:#222}"
+            "table{border-collapse:collapse;font-size:.9em}"
+            "td,th{padding:.35em .9em;text-align:right;border-bottom:1px solid #ddd;"
+            "font-variant-numeric:tabular-nums}"
             "td:first-child,th:first-child{text-align:left}"
         )
         return (
@@ -102,33 +109,71 @@ class CostQualityPicture:
         Raises:
             MissingFileError: matplotlib is not installed.
         """
-        self._points()
-        try:
-            from matplotlib.figure import Figure
-        except ImportError as error:
-            raise MissingFileError(
-                'python package "matplotlib" is not installed for this python',
-                hint="Install matplotlib, or write the picture as HTML.",
-            ) from error
-        figure = Figure(figsize=(8.0, 5.0), layout="constrained")
-        axes = figure.add_subplot()
-        for number, (name, points) in enumerate(self.curves.items()):
-            colour = _COLOURS[number % len(_COLOURS)]
-            axes.plot(points[:, 0], points[:, 1], label=name, color=colour)
-        for name, point in self.singles.items():
-            axes.plot(*point, "o", color="#555555", markersize=4)
-            axes.annotate(name, point, fontsize=7, xytext=(4, 4), textcoords="offset points")
+        self.drawing().write_png(path)
+
+    def _colour(self, name: str) -> str:
+        if name in self.baselines:
+            return _BASELINE_COLOURS[self.baselines.index(name) % len(_BASELINE_COLOURS)]
+        ours = [other for other in self.curves if other not in self.baselines]
+        return _COLOURS[ours.index(name) % len(_COLOURS)]
+
+    def _marks(self, scale: _Scale) -> list[Shape]:
+        """Single agents and the oracle with their names, none over another."""
+        marks = {name: scale.at(*point) for name, point in self.singles.items()}
+        taken: list[Box] = []
+        shapes: list[Shape] = []
         if self.oracle is not None:
-            axes.plot(*self.oracle, "D", color="#d4a017", label="oracle")
-        axes.set_title(self.title)
-        axes.set_xlabel("mean cost per request, dollars")
-        axes.set_ylabel("mean quality")
-        axes.legend(fontsize=8)
-        figure.savefig(path, format="png", dpi=150)
+            x, y = scale.at(*self.oracle)
+            diamond = [(x, y - 8.0), (x + 8.0, y), (x, y + 8.0), (x - 8.0, y)]
+            label = Words((x + 13.0, y + 4.0), "oracle", 12.0, _INK, bold=True)
+            taken.append((x - 8.0, y - 8.0, x + 13.0 + label.width, y + 8.0))
+            shapes += [Area(diamond, _GOLD), label]
+        for curve in self.curves.values():
+            taken += _along([scale.at(c, q) for c, q in curve.tolist()])
+        words = {name: Words((0.0, 0.0), name, 11.0, _GREY) for name in marks}
+        boxes = label_boxes(
+            list(marks.values()), [(word.width, 13.0) for word in words.values()], PLOT, taken
+        )
+        for (name, at), box in zip(marks.items(), boxes, strict=True):
+            beside = box[0] > at[0]
+            near = box[0] - 2.0 if beside else box[2] + 2.0
+            if not box[1] <= at[1] <= box[3]:
+                shapes.append(Line([at, (near, (box[1] + box[3]) / 2.0)], "#aaaaaa", 0.8))
+            text_at = (box[0], box[3] - 3.0) if beside else (box[2], box[3] - 3.0)
+            anchor = "start" if beside else "end"
+            shapes += [
+                Words(text_at, name, 11.0, _GREY, "start" if anchor == "start" else "end"),
+                Disc(at, 4.5, _GREY),
+            ]
+        return shapes
+
+    def _legend(self) -> list[Shape]:
+        x = _WIDTH - _RIGHT + 22.0
+        shapes: list[Shape] = []
+        for number, name in enumerate(self.curves):
+            y = _TOP + 14.0 + 24.0 * number
+            colour, dashed = self._colour(name), name in self.baselines
+            if name in self.bands:
+                shapes.append(
+                    Area([(x, y - 10), (x + 26, y - 10), (x + 26, y + 2), (x, y + 2)], colour, 0.16)
+                )
+            shapes += [
+                Line([(x, y - 4.0), (x + 26.0, y - 4.0)], colour, 2.6, dashed),
+                Words((x + 34.0, y), name, 12.0),
+            ]
+        y = _TOP + 14.0 + 24.0 * len(self.curves)
+        if self.singles:
+            shapes += [Disc((x + 13.0, y - 4.0), 4.5, _GREY), Words((x + 34.0, y), "one agent", 12)]
+        if self.bands:
+            note = Words((x, y + 28.0), "shaded: 95 % interval", 11.0, _GREY)
+            shapes.append(note)
+        return shapes
 
     def _points(self) -> Floats:
         """All points, checked, [m, 2]."""
         points = [np.asarray(curve, dtype=np.float64) for curve in self.curves.values()]
+        for name, band in self.bands.items():
+            points += [np.column_stack((self.curves[name][:, 0], side)) for side in band.T]
         points += [np.array([single]) for single in self.singles.values()]
         points += [] if self.oracle is None else [np.array([self.oracle])]
         joined = np.concatenate(points) if points else np.empty((0, 2))
@@ -139,38 +184,65 @@ class CostQualityPicture:
         return joined
 
 
+PLOT: Box = (_LEFT, _TOP, _WIDTH - _RIGHT, _HEIGHT - _BOTTOM)
+"""Where the curves are."""
+
+
+def _along(points: list[tuple[float, float]]) -> list[Box]:
+    """Small boxes that cover a line."""
+    boxes: list[Box] = []
+    for (x, y), (to_x, to_y) in pairwise(points):
+        steps = 1 + int(math.hypot(to_x - x, to_y - y) / _COVER)
+        for step in range(steps + 1):
+            at = step / steps
+            middle = x + at * (to_x - x), y + at * (to_y - y)
+            boxes.append((middle[0] - 2.0, middle[1] - 2.0, middle[0] + 2.0, middle[1] + 2.0))
+    return boxes
+
+
 class _Scale:
-    """From dollars and quality to the drawing."""
+    """From costs and quality to the drawing."""
 
     def __init__(self, points: Floats) -> None:
         low, high = points.min(axis=0), points.max(axis=0)
-        room = np.where(high > low, 0.06 * (high - low), 0.5 * np.abs(high) + 1e-9)
+        room = np.where(high > low, 0.05 * (high - low), 0.5 * np.abs(high) + 1e-9)
         self._low, self._high = low - room, high + room
 
-    def x(self, cost: float) -> float:
-        share = (cost - self._low[0]) / (self._high[0] - self._low[0])
-        return float(_LEFT + share * (_WIDTH - _LEFT - _RIGHT))
+    def at(self, cost: float, quality: float) -> tuple[float, float]:
+        """The place of a point."""
+        left, top, right, bottom = PLOT
+        across, up = (np.array([cost, quality]) - self._low) / (self._high - self._low)
+        return float(left + across * (right - left)), float(bottom - up * (bottom - top))
 
-    def y(self, quality: float) -> float:
-        share = (quality - self._low[1]) / (self._high[1] - self._low[1])
-        return float(_HEIGHT - _BOTTOM - share * (_HEIGHT - _BOTTOM - _TOP))
-
-    def axes(self) -> list[str]:
-        """Frame, ticks and labels."""
-        bottom, right = _HEIGHT - _BOTTOM, _WIDTH - _RIGHT
-        drawn = [
-            f'<path d="M{_LEFT} {_TOP} V{bottom} H{right}" fill="none" stroke="#333"/>',
-            f'<text x="{(_LEFT + right) / 2}" y="{_HEIGHT - 16}" text-anchor="middle">'
-            "mean cost per request, dollars</text>",
-            f'<text x="18" y="{(_TOP + bottom) / 2}" text-anchor="middle" '
-            f'transform="rotate(-90 18 {(_TOP + bottom) / 2})">mean quality</text>',
-        ]
-        for tick in range(5):
-            cost, quality = self._low + (self._high - self._low) * (tick + 0.5) / 5.0
-            drawn += [
-                f'<text x="{self.x(cost):.1f}" y="{bottom + 16}" text-anchor="middle">'
-                f"{cost:.3g}</text>",
-                f'<text x="{_LEFT - 8}" y="{self.y(quality) + 4:.1f}" text-anchor="end">'
-                f"{quality:.3f}</text>",
+    def axes(self, cost_label: str) -> list[Shape]:
+        """Grid, ticks and labels."""
+        left, top, right, bottom = PLOT
+        shapes: list[Shape] = []
+        for cost in round_ticks(self._low[0], self._high[0]):
+            x, _ = self.at(cost, self._low[1])
+            shapes += [
+                Line([(x, top), (x, bottom)], _GRID),
+                Words((x, bottom + 20.0), f"{cost:.6g}", 11.0, _GREY, "middle"),
             ]
-        return drawn
+        for quality in round_ticks(self._low[1], self._high[1]):
+            _, y = self.at(self._low[0], quality)
+            shapes += [
+                Line([(left, y), (right, y)], _GRID),
+                Words((left - 8.0, y + 4.0), f"{quality:.6g}", 11.0, _GREY, "end"),
+            ]
+        middle = (left + right) / 2.0, (top + bottom) / 2.0
+        return [
+            *shapes,
+            Line([(left, top), (left, bottom), (right, bottom)], _INK, 1.2),
+            Words((middle[0], _HEIGHT - 20.0), cost_label, 13.0, _INK, "middle"),
+            Words((26.0, middle[1]), "mean quality", 13.0, _INK, "middle", upright=True),
+        ]
+
+
+def round_ticks(low: float, high: float) -> list[float]:
+    """About six round numbers between two others: multiples of 1, 2 or 5 times a power of ten."""
+    rough = (high - low) / _TICKS
+    power = 10.0 ** math.floor(math.log10(rough))
+    step = next(power * m for m in (1.0, 2.0, 5.0, 10.0) if power * m >= rough)
+    first, last = math.ceil(low / step), math.floor(high / step)
+    return [round(number * step, 12) for number in range(first, last + 1)]

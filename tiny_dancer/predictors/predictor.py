@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from typing import Any, ClassVar, Self, TypeAlias
@@ -98,7 +99,7 @@ class QualityPredictor(ABC):
                 f"lexical has shape {words.shape}, not ({self.lexical_dim_},)"
             )
         # The sum of squares is finite only where every value is.
-        if not np.isfinite(vector.dot(vector) + words.dot(words)):
+        if not math.isfinite(vector.dot(vector) + words.dot(words)):
             raise InvalidArgumentError("embedding or lexical holds a value that is not finite")
         return self._predict(vector, words)
 

@@ -1,0 +1,104 @@
+import json
+import struct
+
+import numpy as np
+import pytest
+
+from tiny_dancer.cli import evaluate_history
+from tiny_dancer.cli.__main__ import main
+from tiny_dancer.embedding import model_folder, provider
+from tiny_dancer.embedding.hashing import HashingProvider
+from tiny_dancer.lexical_features import lexical_features
+
+
+@pytest.fixture(autouse=True)
+def hashed_words(monkeypatch):
+    monkeypatch.setattr(model_folder, "find_model", lambda directory, name: directory / name)
+    monkeypatch.setattr(provider, "open_provider", lambda folder: HashingProvider())
+
+
+def rows(count=60):
+    generator = np.random.default_rng(0)
+    for number in range(count):
+        poem = bool(generator.random() < 0.5)
+        words = generator.choice(("poem", "song") if poem else ("sum", "count"), 4)
+        weak, strong = generator.random(2) < ((0.1, 0.9) if poem else (0.8, 0.8))
+        yield {
+            "prompt": f"{' '.join(words)} {number}",
+            "weak": bool(weak),
+            "strong": bool(strong),
+        }
+
+
+@pytest.fixture
+def pairs(tmp_path):
+    path = tmp_path / "pairs.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows()))
+    return path
+
+
+def evaluate(*arguments):
+    options = ["--predictor", "ridge", "--seeds", "1", "--folds", "2", "--models-dir", "models"]
+    return main(["evaluate", *map(str, arguments), *options])
+
+
+def test_a_file_of_pairs_gives_table_and_page(pairs, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(
+        "tiny_dancer.evaluation.drawing.Drawing.write_png", lambda drawing, path: None
+    )
+    assert evaluate(pairs, "--picture", tmp_path / "pictures") == 0
+    printed = capsys.readouterr().out
+    for name in ("random", "prompt length", "best single", "ridge", "oracle", "APGR", "AIQ"):
+        assert name in printed
+    page = (tmp_path / "pictures" / "cost-quality.html").read_text()
+    assert "share of requests sent to strong" in page
+
+
+def test_several_agents_need_prices_for_a_picture(tmp_path, capsys):
+    path = tmp_path / "three.jsonl"
+    qualities = np.random.default_rng(1).random((40, 3)).round(2).tolist()
+    path.write_text(
+        "".join(
+            json.dumps({"prompt": f"p {n}", "scores": dict(zip("abc", q, strict=True))}) + "\n"
+            for n, q in enumerate(qualities)
+        )
+    )
+    assert evaluate(path, "--picture", tmp_path) == 1
+    said = capsys.readouterr()
+    assert "without costs" in said.err
+    assert "accuracy %" in said.out
+    assert "APGR" not in said.out.split("In brackets")[0]
+    assert evaluate(path, "--pair", "a", "b") == 0
+    assert "APGR" in capsys.readouterr().out.split("In brackets")[0]
+
+
+def test_wrong_names_are_refused_before_anything_is_embedded(pairs, capsys):
+    assert main(["evaluate", str(pairs), "--predictor", "forest"]) == 1
+    assert "'forest'" in capsys.readouterr().err
+    assert evaluate(pairs, "--pair", "weak", "nobody") == 1
+    assert "--pair must name two of strong, weak" in capsys.readouterr().err
+
+
+def test_history_of_single_choices_is_judged_by_what_was_foreseen(capsys, monkeypatch):
+    def recorded(url, query, parameters):
+        provider = HashingProvider()
+        for number, row in enumerate(rows()):
+            agent = "weak" if number % 2 else "strong"
+            vector = provider.embed(row["prompt"])
+            sent = struct.pack(">HH", len(vector), 0) + vector.astype(">f2").tobytes()
+            features = lexical_features(row["prompt"]).tolist()
+            yield agent, float(row[agent]), 0.01, sent, features
+        yield "weak", 1.0, 0.01, None, None
+
+    monkeypatch.setattr(evaluate_history, "fetch_all", lambda *given: list(recorded(*given)))
+    assert evaluate("--url", "postgresql:///mine") == 0
+    printed = capsys.readouterr().out
+    assert "1 recorded outcomes without the vector" in printed
+    assert "No request was tried with every agent" in printed
+    assert "Brier" in printed
+
+
+def test_no_history(capsys, monkeypatch):
+    monkeypatch.setattr(evaluate_history, "fetch_all", lambda *given: [])
+    assert evaluate("--url", "postgresql:///mine") == 1
+    assert "no outcome is recorded" in capsys.readouterr().err
