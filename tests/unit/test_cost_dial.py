@@ -11,6 +11,7 @@ from tiny_dancer.cost_dial import CostDial, calibrate
 from tiny_dancer.errors import InvalidArgumentError, UnknownObjectError
 from tiny_dancer.policies import Weights
 from tiny_dancer.router import Router
+from tiny_dancer.settings import Settings
 
 DIMENSIONS = 8
 PRICES = {"large": (0.03, 0.92), "medium": (0.004, 0.85), "small": (0.0005, 0.7)}
@@ -92,14 +93,20 @@ def test_targets_that_make_no_sense_or_can_not_be_reached(dial, targets, message
     assert caught.value.hint
 
 
-def test_what_can_be_reached_is_said(dial):
-    reached = dial.at(0.0).expected_quality / dial.best_quality
-    assert reached < 1.0
+def test_what_can_be_reached_is_said():
+    east = np.eye(1, DIMENSIONS, dtype=np.float32)[0]
+    # The better one can do something else, and capability matches count, too.
+    agents = [
+        Agent("better", quality_score=0.9, cost=CostModel(per_call=1.0), embedding=-east),
+        Agent("nearer", quality_score=0.8, cost=CostModel(per_call=1.0), embedding=east),
+    ]
+    apart = Router(AgentRegistry(agents), Settings(similarity_weight=0.0))
+    asked = Requests(np.array([10]), east[None])
     with pytest.raises(InvalidArgumentError) as caught:
-        calibrate(dial, 1.0, None)
-    assert f"{reached:.4f}" in caught.value.detail
+        calibrate(CostDial(apart, asked), 0.9, None)
+    assert "0.8889 of the quality of better, which is 0.9000" in caught.value.detail
     alone = CostDial(router(["small"]), requests())
-    with pytest.raises(InvalidArgumentError, match="as little as 0.5") as caught:
+    with pytest.raises(InvalidArgumentError, match=r"as little as 0.5") as caught:
         calibrate(alone, None, 0.5)
     assert "1.0000" in caught.value.detail
 

@@ -1,4 +1,4 @@
-"""A replay from end to end: the truth of a made-up world is held, and what is too little refused."""
+"""A replay from end to end: it holds the truth of a made-up world, and refuses too little."""
 
 import re
 import subprocess
