@@ -2,7 +2,7 @@
 # PG_CONFIG, DESTDIR and PYTHON may be given as make variables or in the environment.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test up url psql down install installcheck bench bench-large lint clean
+.PHONY: help demo test torture up url psql down install installcheck bench bench-large lint clean
 
 help: ## list the targets
 	@echo "tiny_dancer: a router for AI agents that lives in PostgreSQL"
@@ -20,6 +20,9 @@ else
 	@devserver/pytest.sh
 	@devserver/installcheck.sh
 endif
+
+torture: up ## put it under load and faults, within ten minutes (SEED=1 TORTURE_SECONDS=60)
+	@devserver/torture.sh $(TESTS)
 
 up: ## start or reuse the throw-away server, with the extension set up
 	@devserver/up.sh

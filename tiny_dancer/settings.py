@@ -124,6 +124,21 @@ class Settings:
         2, 1, 1000, "successes after which a half-open circuit breaker closes"
     )
 
+    # Those of maintenance are read in SQL, too. A budget that is set late counts outcomes of up to
+    # a month, so that outcomes are kept for no shorter time.
+    usage_retention_days: int = _setting(
+        36_500, 35, 36_500, "days that outcomes and their feedback are kept; their sums stay"
+    )
+    decision_retention_days: int = _setting(
+        36_500, 1, 36_500, "days that recorded decisions are kept"
+    )
+    vector_retention_days: int = _setting(
+        36_500, 1, 36_500, "days that embeddings of recorded requests are kept"
+    )
+    idempotency_key_days: int = _setting(
+        90, 1, 36_500, "days in which a repeated idempotency key returns the first outcome"
+    )
+
     @property
     def weights(self) -> Weights:
         """The balanced weights, scaled to sum to 1.

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from tiny_dancer.agents.performance import AgentPerformance
 from tiny_dancer.agents.registry import AgentRegistry, prior_log_odds
 from tiny_dancer.learning.router_model import RouterModel
-from tiny_dancer.predictors.platt_scaling import log_odds
+from tiny_dancer.predictors.linear_heads import log_odds
 from tiny_dancer.predictors.prior_blend import PriorBlend
 from tiny_dancer.tie_rounding import SIMILARITY_ROUNDER
 from tiny_dancer.weights import Float32Array

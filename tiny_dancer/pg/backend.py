@@ -140,4 +140,4 @@ class Backend:
         """Open a model's provider; see ``open_model``."""
         from tiny_dancer.pg.open_model import open_model
 
-        return open_model(self.models_dir, model, max_windows)
+        return open_model(self, model, max_windows)

@@ -72,7 +72,7 @@ def _relation(query: str) -> str:
 
 def _wrapped(query: str, columns: Sequence[str], further: Mapping[str, str]) -> str:
     names = [column.split()[0] for column in (*columns, *further)]
-    wanted = [f"example.{column.replace(' ', '::', 1)}" for column in columns]
+    wanted = [f"example.{column.replace(' ', '::pg_catalog.', 1)}" for column in columns]
     wanted += [f"{value} AS {column.split()[0]}" for column, value in further.items()]
     return f"SELECT {', '.join(wanted)} FROM {_relation(query)} ({', '.join(names)})"
 

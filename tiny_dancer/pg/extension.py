@@ -25,6 +25,8 @@ ENTRY_POINTS = {
     "batch_route": "batch",
     "create_route": "routes",
     "semantic_route": "routes",
+    "fit_routes": "route_fitting",
+    "evaluate_routes": "route_fitting",
     "build_route_index": "route_index",
     "classify_request": "classification",
     "classify_capabilities": "classification",
@@ -79,7 +81,8 @@ def start(plpy: Any, version: str) -> Extension:
                 f"this session holds the library of version {tiny_dancer.__version__}, "
                 f"and the extension is at version {version}",
                 detail="The extension was updated while this session was connected.",
-                hint="Reconnect.",
+                hint='Reconnect; where that does not help, run "make install" of the extension\'s '
+                "version on this host.",
             ),
             server_error_class(plpy),
         )

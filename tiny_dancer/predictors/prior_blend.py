@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from tiny_dancer.agents.robust_prior import RobustPrior
 from tiny_dancer.errors import InvalidArgumentError
-from tiny_dancer.predictors.platt_scaling import log_odds
+from tiny_dancer.predictors.linear_heads import log_odds
 from tiny_dancer.training.sigmoid_cross_entropy import sigmoid
 
 Floats = NDArray[np.float64]
