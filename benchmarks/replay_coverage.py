@@ -28,7 +28,7 @@ from tqdm import tqdm
 
 from tiny_dancer.agents.agent import Agent, CostModel
 from tiny_dancer.agents.registry import AgentRegistry
-from tiny_dancer.batch import Requests, estimate_block
+from tiny_dancer.batch import NOBODY, Requests, estimate_block
 from tiny_dancer.errors import NotReadyError
 from tiny_dancer.exploration import Exploration
 from tiny_dancer.policies import POLICIES, Candidates, Weights
@@ -73,6 +73,10 @@ class Asked(NamedTuple):
     input_tokens: NDArray[np.int64]
     chance: Floats
     expected: Floats
+
+    def rows(self, kept: NDArray[np.bool_]) -> Asked:
+        """Return some of them."""
+        return Asked(*(column[kept] for column in self))
 
 
 @dataclass(frozen=True)
@@ -125,11 +129,8 @@ class World:
         requests = Requests(asked.input_tokens, asked.embeddings)
         return estimate_block(self.router, requests).cost
 
-    def log(
-        self, asked: Asked, exploration: Exploration, generator: np.random.Generator
-    ) -> LoggedDecisions:
-        """Route with exploration, draw the outcomes, and return what is recorded."""
-        count, agents = asked.chance.shape
+    def probabilities(self, asked: Asked, exploration: Exploration) -> Floats:
+        """With which each agent is drawn for each request, [n, a]."""
         estimate = estimate_block(self.router, Requests(asked.input_tokens, asked.embeddings))
         candidates = Candidates(
             estimate.cost,
@@ -139,14 +140,19 @@ class World:
             kept=np.ones(estimate.cost.shape, bool),
         )
         scores = POLICIES["balanced"](candidates, Weights(0.4, 0.0, 0.6))
-        probabilities = np.empty_like(scores)
-        chosen = np.empty(count, dtype=np.intp)
-        for row in range(count):
-            probabilities[row] = exploration.probabilities(scores[row], int(scores[row].argmax()))
-            chosen[row] = exploration.draw(probabilities[row])
+        rows = [exploration.probabilities(row, int(row.argmax())) for row in scores]
+        return np.array(rows).reshape(scores.shape)
+
+    def log(
+        self, asked: Asked, exploration: Exploration, generator: np.random.Generator
+    ) -> LoggedDecisions:
+        """Route with exploration, draw the outcomes, and return what is recorded."""
+        count, agents = asked.chance.shape
+        probabilities = self.probabilities(asked, exploration)
+        chosen = np.array([exploration.draw(row) for row in probabilities], dtype=np.intp)
         rows = np.arange(count)
         quality = (generator.random(count) < asked.chance[rows, chosen]).astype(np.float64)
-        cost = estimate.cost[rows, chosen] * generator.lognormal(-0.125, 0.5, count)
+        cost = self.cost(asked)[rows, chosen] * generator.lognormal(-0.125, 0.5, count)
         lost = generator.random(count) < 0.1 + 0.2 * (asked.input_tokens > 150)
         quality[lost] = cost[lost] = np.nan
         return LoggedDecisions(
@@ -163,16 +169,21 @@ class World:
             cost=cost,
         )
 
-    def truth(self, policy: ReplayPolicy, seed: int = 1, count: int = 200_000) -> Truth:
+    def truth(
+        self, policy: ReplayPolicy, exploration: Exploration, seed: int = 1, count: int = 200_000
+    ) -> Truth:
         """What a policy leads to, over many more requests than any log has."""
         generator = np.random.default_rng(seed)
         qualities, costs = [], []
         for _ in range(20):
             asked = self.ask(count // 20, generator)
             chosen = choices(policy, self.router, _certain(asked))
-            rows = np.arange(len(chosen))
-            qualities.append(asked.chance[rows, chosen].mean())
-            costs.append(self.cost(asked)[rows, chosen].mean())
+            shares = np.eye(len(self.router.registry))[chosen]
+            # Where the policy can choose nobody, the recorded choice stands.
+            unserved = chosen == NOBODY
+            shares[unserved] = self.probabilities(asked.rows(unserved), exploration)
+            qualities.append((asked.chance * shares).sum(axis=1).mean())
+            costs.append((self.cost(asked) * shares).sum(axis=1).mean())
         return Truth(float(np.mean(qualities)), float(np.mean(costs)))
 
     def replayed(
@@ -255,7 +266,7 @@ def coverage(
     world = World.make()
     for name in names:
         policy = ReplayPolicy.parse(POLICIES_REPLAYED[name])
-        truth = world.truth(policy)
+        truth = world.truth(policy, exploration)
         tallies: dict[tuple[str, str], Tally] = {}
         sizes: list[float] = []
         refused = 0

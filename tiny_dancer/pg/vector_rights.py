@@ -27,7 +27,9 @@ def require_vectors(backend: Backend, what: str) -> None:
     row: Any = backend.row(MAY_READ)
     if not row["may_read"]:
         raise MissingRightError(
-            f"the vectors of recorded requests are not for this role to {what} by",
-            detail="They are as sensitive as the text of the requests.",
-            hint="As their owner, GRANT SELECT ON tiny_dancer.request_vectors TO the role.",
+            f"permission denied to {what} by the vectors of recorded requests",
+            detail="They are as sensitive as the text of the requests, and have a grant of their "
+            "own.",
+            hint="Have the owner of the extension run: "
+            "GRANT SELECT ON tiny_dancer.request_vectors TO the role.",
         )
