@@ -16,16 +16,16 @@ import os
 import platform
 import statistics
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import psycopg
 from psycopg import sql
-from psycopg.conninfo import make_conninfo
 from psycopg.types.numeric import Float4
+from scratch_database import new_database
+from timing import MICROSECONDS, Stopwatch, Timing, cpu_model, fetch_one, measure, round_trips
 from tqdm import tqdm
 
 REQUEST = "Write a Python function that merges overlapping intervals"
@@ -45,8 +45,6 @@ SELECT ruvector_register_agent(name := %s, agent_type := 'llm', capabilities := 
 # Statements as PL/pgSQL runs them, through plans that it keeps: a bare one, and a decision.
 LOOPS = """
 CREATE TABLE request (content text, embedding real[]);
-CREATE FUNCTION microseconds(began timestamptz, calls integer) RETURNS float8 LANGUAGE sql AS
-    'SELECT extract(epoch FROM clock_timestamp() - began)::float8 * 1e6 / calls';
 CREATE FUNCTION loop_select(calls integer) RETURNS float8 LANGUAGE plpgsql AS $$
 DECLARE
     began timestamptz := clock_timestamp();
@@ -106,26 +104,12 @@ def parse_arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
-@contextmanager
-def new_database(url: str) -> Iterator[str]:
-    """Yield the connection string of a new database, and drop it afterwards."""
-    name = f"tiny_dancer_bench_{os.getpid()}"
-    quoted = sql.Identifier(name)
-    with psycopg.connect(url, autocommit=True) as connection:
-        connection.execute(sql.SQL("CREATE DATABASE {}").format(quoted))
-    try:
-        yield make_conninfo(url, dbname=name)
-    finally:
-        with psycopg.connect(url, autocommit=True) as connection:
-            connection.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(quoted))
-
-
 def prepare(connection: psycopg.Connection[Any]) -> list[Float4]:
     """Set the extension up with ten agents; return the embedding of the request."""
     connection.execute("SET client_min_messages = warning")
     connection.execute("CREATE EXTENSION tiny_dancer CASCADE")
     connection.execute("SELECT tiny_dancer.setup()")
-    connection.execute(LOOPS)
+    connection.execute(MICROSECONDS + LOOPS)
     register(connection, range(10))
     connection.execute("INSERT INTO request SELECT %s, ruvector_embed(%s)::real[]", [REQUEST] * 2)
     row: Any = connection.execute("SELECT embedding FROM request").fetchone()
@@ -152,13 +136,6 @@ def print_machine(connection: psycopg.Connection[Any]) -> None:
     versions = ", ".join(f"{package} {findings[package].split(',')[0]}" for package in packages)
     print(f"library: {findings['library'].split(' in ')[0]}, {findings['python']}, {versions}")
     print(f"model:   {findings['embedding model']}")
-
-
-def cpu_model() -> str:
-    for line in Path("/proc/cpuinfo").read_text().splitlines():
-        if line.startswith("model name"):
-            return line.split(":", 1)[1].strip()
-    return platform.machine()
 
 
 def print_first_calls(url: str, embedding: list[Any], connections: int) -> None:
@@ -198,25 +175,6 @@ def first_call(url: str, query: str, parameters: tuple[Any, ...]) -> FirstCall:
         connection.execute(query, parameters).fetchone()
         milliseconds = (time.perf_counter() - began) * 1000.0
         return FirstCall(milliseconds, cpu.milliseconds(), before, private_megabytes(pid))
-
-
-class Stopwatch:
-    """The time that a process spends on a processor from now on."""
-
-    def __init__(self, pid: int) -> None:
-        self._file = Path(f"/proc/{pid}/schedstat")
-        self._began = self._nanoseconds()
-
-    def milliseconds(self) -> float | None:
-        """Return it, None where it can not be read."""
-        now = self._nanoseconds()
-        return None if now is None or self._began is None else (now - self._began) / 1e6
-
-    def _nanoseconds(self) -> int | None:
-        try:
-            return int(self._file.read_text().split()[0])
-        except OSError:
-            return None
 
 
 def private_megabytes(pid: int) -> float | None:
@@ -270,54 +228,6 @@ def print_warm(label: str, measured: tuple[Timing, Timing], bare: tuple[Timing, 
         f"{label:21}{server.clock:>13.1f}{server.shown_cpu:>9}{server.clock / bare[0].clock:>12.0f}"
         f"{trip.clock:>12.1f}{trip.clock / bare[1].clock:>12.1f}"
     )
-
-
-@dataclass(frozen=True, slots=True)
-class Timing:
-    """Microseconds of one call: on the clock, and of the backend's processor if readable."""
-
-    clock: float
-    cpu: float | None
-
-    @property
-    def shown_cpu(self) -> str:
-        """The second one as it is printed."""
-        return "unknown" if self.cpu is None else f"{self.cpu:.1f}"
-
-
-def measure(pid: int, once: Callable[[], tuple[float, int]], repeats: int) -> Timing:
-    """Return the medians of several measurements, after one that is not counted.
-
-    Args:
-        pid: of the backend.
-        once: makes some calls; returns the microseconds of one, and how many they were.
-        repeats: how often.
-    """
-    once()
-    clocks, cpus = [], []
-    for _ in tqdm(range(repeats), desc="measuring", leave=False, disable=None):
-        cpu = Stopwatch(pid)
-        microseconds, calls = once()
-        clocks.append(microseconds)
-        spent = cpu.milliseconds()
-        cpus.append(None if spent is None else spent * 1000.0 / calls)
-    known = [value for value in cpus if value is not None]
-    return Timing(statistics.median(clocks), statistics.median(known) if known else None)
-
-
-def round_trips(
-    connection: psycopg.Connection[Any], query: Any, parameters: tuple[Any, ...], calls: int
-) -> float:
-    """Return the microseconds of one statement, sent and answered."""
-    began = time.perf_counter()
-    for _ in range(calls):
-        connection.execute(query, parameters, prepare=True).fetchone()
-    return (time.perf_counter() - began) / calls * 1e6
-
-
-def fetch_one(connection: psycopg.Connection[Any], query: Any) -> Any:
-    row: Any = connection.execute(query).fetchone()
-    return row[0]
 
 
 if __name__ == "__main__":

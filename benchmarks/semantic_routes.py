@@ -7,29 +7,37 @@ Run with the throw-away server up (make up):
 It makes a database of its own on that server and drops it. The routes have a clustered vector each,
 as embeddings have; the request comes with its vector. Medians are printed: on the clock, and of the
 backend's processor, which a loaded machine changes less. `--routes 100 1000 100000` sets the sizes;
-beyond snapshot_megabytes pgvector serves.
+beyond snapshot_megabytes pgvector serves, and recall of the three nearest is printed. With
+`--peer PYTHON`, an interpreter with semantic-router, its local index stands beside ours.
 """
 
 from __future__ import annotations
 
 import argparse
+import math
 import os
+import subprocess
+import tempfile
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import psycopg
-from first_call import Timing, cpu_model, fetch_one, measure, new_database
+from numpy.typing import NDArray
 from psycopg import sql
+from scratch_database import new_database
+from timing import MICROSECONDS, Timing, cpu_model, fetch_one, measure
 from tqdm import tqdm
 
-TARGET_MICROSECONDS = 80.0
+TARGETS = {1_000: 80.0, 100_000: 2_000.0, 1_000_000: 3_000.0}
+RECALL_REQUESTS = 50
+# The peer scans all vectors as lists of Python numbers when it is built.
+MOST_FOR_PEER = 20_000
 CLUSTERS = 200
 # Statements as PL/pgSQL runs them, through plans that it keeps.
 LOOPS = """
 CREATE TABLE request (embedding real[], vector vector);
-CREATE FUNCTION microseconds(began timestamptz, calls integer) RETURNS float8 LANGUAGE sql AS
-    'SELECT extract(epoch FROM clock_timestamp() - began)::float8 * 1e6 / calls';
 CREATE FUNCTION loop_match(calls integer) RETURNS float8 LANGUAGE plpgsql AS $$
 DECLARE
     given real[] := (SELECT embedding FROM request);
@@ -61,7 +69,7 @@ def main() -> None:
     print(f"median of {arguments.repeats} x {arguments.calls} calls, server side")
     print(
         f"{'routes':>8} {'served by':28}{'clock':>9}{'on CPU':>9}{'target':>8}"
-        f"{'by hand':>9}{'on CPU':>9}{'first':>10}"
+        f"{'by hand':>9}{'on CPU':>9}{'peer':>9}{'first':>10}{'recall':>8}"
     )
     for routes in arguments.routes:
         with (
@@ -82,13 +90,15 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--routes", type=int, nargs="+", default=[100, 1_000, 10_000])
     parser.add_argument("--dimension", type=int, default=768)
     parser.add_argument("--calls", type=int, default=200, help="in one loop (default: 200)")
+    parser.add_argument("--peer", help="Python with semantic-router, for its local index")
     parser.add_argument("--repeats", type=int, default=11, help="of each loop (default: 11)")
     return parser.parse_args()
 
 
-def clustered(count: int, dimension: int) -> np.ndarray[Any, np.dtype[np.float32]]:
-    generator = np.random.default_rng(0)
-    centres = generator.normal(size=(CLUSTERS, dimension))
+def clustered(count: int, dimension: int, seed: int = 0) -> NDArray[np.float32]:
+    """Return unit vectors around centres that are the same whatever the seed."""
+    centres = np.random.default_rng(0).normal(size=(CLUSTERS, dimension))
+    generator = np.random.default_rng([seed, 1])
     vectors = centres[generator.integers(CLUSTERS, size=count)]
     vectors += 0.7 * generator.normal(size=(count, dimension))
     vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
@@ -100,7 +110,7 @@ def prepare(connection: psycopg.Connection[Any], routes: int, dimension: int) ->
     connection.execute("SET client_min_messages = warning")
     connection.execute("CREATE EXTENSION tiny_dancer CASCADE")
     connection.execute("SELECT tiny_dancer.use_model('given', 'external', %s)", [dimension])
-    connection.execute(LOOPS)
+    connection.execute(MICROSECONDS + LOOPS)
     connection.execute(
         "INSERT INTO tiny_dancer.routes (name, description, target_agent)"
         " SELECT 'route-' || i, 'd', 'agent-' || mod(i, 10) FROM generate_series(1, %s) i",
@@ -126,7 +136,7 @@ def prepare(connection: psycopg.Connection[Any], routes: int, dimension: int) ->
     connection.execute("INSERT INTO request SELECT %s::vector::real[], %s::vector", [request] * 2)
 
 
-def text_of(vector: np.ndarray[Any, np.dtype[np.float32]]) -> str:
+def text_of(vector: NDArray[np.float32]) -> str:
     return "[" + ",".join(map(repr, vector.tolist())) + "]"
 
 
@@ -141,11 +151,49 @@ def print_row(
     first = milliseconds_after_a_change(connection)
     match = measure(pid, loop("loop_match"), arguments.repeats)
     by_hand = measure(pid, loop("loop_pgvector"), arguments.repeats)
-    target = f"{TARGET_MICROSECONDS:.0f}" if routes == 1_000 else ""
+    target = TARGETS.get(routes)
+    wanted = "" if target is None else f"{target:.0f}"
+    peer = peer_microseconds(arguments.peer, clustered(routes + 1, arguments.dimension))
     print(
-        f"{routes:>8} {served_by(connection):28}{shown(match)}{target:>8}{shown(by_hand)}"
-        f"{first:>10.1f}"
+        f"{routes:>8} {served_by(connection):28}{shown(match)}{wanted:>8}{shown(by_hand)}"
+        f"{peer:>9}{first:>10.1f}{recall(connection, arguments.dimension):>8.3f}",
+        flush=True,
     )
+
+
+def peer_microseconds(python: str | None, vectors: NDArray[np.float32]) -> str:
+    """Return what the peer's index takes over the same vectors, in a process of its own."""
+    if python is None or len(vectors) > MOST_FOR_PEER:
+        return ""
+    with tempfile.NamedTemporaryFile(suffix=".npy") as file:
+        np.save(file, vectors)
+        file.flush()
+        script = Path(__file__).with_name("semantic_router_peer.py")
+        command = [python, str(script), file.name]
+        return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
+
+
+def recall(connection: psycopg.Connection[Any], dimension: int) -> float:
+    """Return the share of the three nearest that a match finds, mean of some requests."""
+    connection.execute("SET enable_indexscan = off")
+    requests = clustered(RECALL_REQUESTS, dimension, seed=1)
+    shares = []
+    for vector in tqdm(requests, desc="recall", leave=False, disable=None):
+        text = text_of(vector)
+        found = connection.execute(
+            "SELECT route_name FROM ruvector_semantic_route('x', 3,"
+            " embedding := %s::vector::real[])",
+            [text],
+        ).fetchall()
+        exact = connection.execute(
+            "SELECT name FROM by_hand ORDER BY embedding <=> %s::vector LIMIT 3", [text]
+        ).fetchall()
+        near = {row[0] for row in exact}
+        # A route below its threshold is no answer, however near it is.
+        if found:
+            shares.append(len(near & {row[0] for row in found}) / len(found))
+    connection.execute("RESET enable_indexscan")
+    return float(np.mean(shares)) if shares else math.nan
 
 
 def shown(timing: Timing) -> str:

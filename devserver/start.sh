@@ -53,8 +53,17 @@ if [ -e "$CLUSTER/postmaster.pid" ] && ! cluster_pid >/dev/null; then
 fi
 : >>"$log"
 [ "$(id -u)" -ne 0 ] || chown -- "$(server_user):" "$log"
+# A lock that the server inherited (that of up.sh, or one that the caller runs make under) it would
+# hold for ever. 255 is bash's own, and closed by itself.
+close_inherited_files() {
+    local file
+    for file in /proc/self/fd/*; do
+        file=${file##*/}
+        if [ "$file" -gt 2 ] && [ "$file" -ne 255 ]; then eval "exec $file>&-"; fi
+    done
+}
+
 say "==> Starting the throw-away server"
-# Descriptor 9 is the lock of up.sh: a server that inherited it would hold the lock for ever.
-(cd / && as_server_user "$bindir/pg_ctl" start --wait --timeout=120 --silent \
-    --pgdata="$CLUSTER" --log="$log" 9>&-) ||
+(cd / && close_inherited_files && as_server_user "$bindir/pg_ctl" start --wait --timeout=120 --silent \
+    --pgdata="$CLUSTER" --log="$log") ||
     { tail -n 20 "$log" >&2; fail "the server did not start; its log is $log"; }

@@ -13,6 +13,7 @@ CREATE FUNCTION tiny_dancer.batch_route(
     embeddings bytea[] DEFAULT NULL,
     quality_floor float8 DEFAULT NULL,
     cost_weight float8 DEFAULT NULL,
+    tags text[] DEFAULT NULL,
     OUT ordinal integer,
     OUT request text,
     OUT agent_name text,
@@ -26,9 +27,9 @@ LANGUAGE plpython3u VOLATILE PARALLEL RESTRICTED COST 100000 ROWS 1000
 SET search_path = pg_catalog, pg_temp
 AS $$
 if 'tiny_dancer/@VERSION@' not in GD: plpy.execute('SELECT tiny_dancer.boot()')
-return GD['tiny_dancer/@VERSION@'].batch_route(requests, optimize_for, required_capabilities, max_cost, max_latency_ms, min_quality, excluded_agents, budget_remaining, embeddings, quality_floor, cost_weight)
+return GD['tiny_dancer/@VERSION@'].batch_route(requests, optimize_for, required_capabilities, max_cost, max_latency_ms, min_quality, excluded_agents, budget_remaining, embeddings, quality_floor, cost_weight, tags)
 $$;
-COMMENT ON FUNCTION tiny_dancer.batch_route(text[], text, text[], float8, float8, float8, text[], float8, bytea[], float8, float8) IS
+COMMENT ON FUNCTION tiny_dancer.batch_route(text[], text, text[], float8, float8, float8, text[], float8, bytea[], float8, float8, text[]) IS
     'internal: see ruvector_batch_route; embeddings in binary form';
 
 CREATE FUNCTION @extschema@.ruvector_batch_route(
@@ -43,6 +44,7 @@ CREATE FUNCTION @extschema@.ruvector_batch_route(
     embeddings vector[] DEFAULT NULL,
     quality_floor float8 DEFAULT NULL,
     cost_weight float8 DEFAULT NULL,
+    tags text[] DEFAULT NULL,
     OUT ordinal integer,
     OUT request text,
     OUT agent_name text,
@@ -61,7 +63,7 @@ BEGIN ATOMIC
             SELECT tiny_dancer.vector_bytes(u.embedding)
             FROM pg_catalog.unnest(embeddings) WITH ORDINALITY AS u (embedding, place)
             ORDER BY u.place) END,
-        quality_floor, cost_weight) AS b;
+        quality_floor, cost_weight, tags) AS b;
 END;
-COMMENT ON FUNCTION @extschema@.ruvector_batch_route(text[], text, text[], float8, float8, float8, text[], float8, vector[], float8, float8) IS
+COMMENT ON FUNCTION @extschema@.ruvector_batch_route(text[], text, text[], float8, float8, float8, text[], float8, vector[], float8, float8, text[]) IS
     'routes many requests in one call, in order, each as ruvector_route would; what fails says so in its row; optimize_for total_cost minimises the sum, with quality_floor as a floor under the average';

@@ -20,7 +20,7 @@ REVOKE ALL ON tiny_dancer.epochs FROM PUBLIC;
 
 INSERT INTO tiny_dancer.epochs (kind, epoch)
 SELECT kind, pg_catalog.nextval('tiny_dancer.epoch_values')
-FROM pg_catalog.unnest(ARRAY['agents', 'classifiers', 'models', 'routes', 'settings']) AS kind;
+FROM pg_catalog.unnest(ARRAY['agents', 'classifiers', 'models', 'router_models', 'routes', 'settings']) AS kind;
 
 CREATE FUNCTION tiny_dancer.advance_epoch() RETURNS trigger
 LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE

@@ -56,7 +56,7 @@ REVOKE ALL ON tiny_dancer.agents FROM PUBLIC;
 CREATE TABLE tiny_dancer.agent_embeddings (
     agent_id bigint NOT NULL REFERENCES tiny_dancer.agents ON DELETE CASCADE,
     model_id bigint NOT NULL,
-    embedding vector NOT NULL CHECK (pg_catalog.abs(vector_norm(embedding) - 1) < 0.001),
+    embedding vector NOT NULL CHECK (pg_catalog.abs(vector_norm(embedding) OPERATOR(pg_catalog.-) 1) OPERATOR(pg_catalog.<) 0.001),
     given boolean NOT NULL DEFAULT false,
     dimension integer NOT NULL GENERATED ALWAYS AS (vector_dims(embedding)) STORED,
     PRIMARY KEY (agent_id, model_id),

@@ -9,6 +9,14 @@ END;
 COMMENT ON FUNCTION tiny_dancer.vector_bytes(vector) IS
     'binary form of a vector: two 16-bit numbers, then its elements as big-endian 32-bit floats';
 
+CREATE FUNCTION tiny_dancer.halfvec_bytes(embedding halfvec) RETURNS bytea
+LANGUAGE sql IMMUTABLE PARALLEL SAFE STRICT
+BEGIN ATOMIC
+    SELECT halfvec_send(embedding);
+END;
+COMMENT ON FUNCTION tiny_dancer.halfvec_bytes(halfvec) IS
+    'binary form of a half-precision vector: two 16-bit numbers, then its elements as big-endian 16-bit floats';
+
 CREATE FUNCTION tiny_dancer.to_vector(elements real[]) RETURNS vector
 LANGUAGE sql IMMUTABLE PARALLEL SAFE STRICT
 BEGIN ATOMIC

@@ -7,22 +7,38 @@ CREATE SEQUENCE tiny_dancer.usage_ids AS bigint;
 COMMENT ON SEQUENCE tiny_dancer.usage_ids IS 'ids of rows of tiny_dancer.usage';
 REVOKE ALL ON SEQUENCE tiny_dancer.usage_ids FROM PUBLIC;
 
+-- Limits of values are those of domains, which a backend reads once. Checks of the table would be parsed anew for
+-- each outcome and take half of its time.
+-- Bounded far above what there is, so that no sum ever overflows.
+CREATE DOMAIN tiny_dancer.dollars AS float8 CHECK (VALUE BETWEEN 0 AND 1e12);
+COMMENT ON DOMAIN tiny_dancer.dollars IS 'an amount of money of at least 0 and at most 10^12';
+CREATE DOMAIN tiny_dancer.milliseconds AS float8 CHECK (VALUE BETWEEN 0 AND 1e12);
+COMMENT ON DOMAIN tiny_dancer.milliseconds IS 'a duration of at least 0 and at most 10^12';
+CREATE DOMAIN tiny_dancer.unit_interval AS float8 CHECK (VALUE BETWEEN 0 AND 1);
+COMMENT ON DOMAIN tiny_dancer.unit_interval IS 'a number in [0,1]';
+CREATE DOMAIN tiny_dancer.token_count AS integer CHECK (VALUE >= 0);
+COMMENT ON DOMAIN tiny_dancer.token_count IS 'a number of tokens of at least 0';
+CREATE DOMAIN tiny_dancer.request_tags AS text[]
+    CHECK (pg_catalog.array_position(VALUE, NULL) IS NULL AND pg_catalog.cardinality(VALUE) <= 100);
+COMMENT ON DOMAIN tiny_dancer.request_tags IS 'at most 100 labels of a request, none of them NULL';
+CREATE DOMAIN tiny_dancer.idempotency_key AS text CHECK (pg_catalog.length(VALUE) BETWEEN 1 AND 200);
+COMMENT ON DOMAIN tiny_dancer.idempotency_key IS 'what a client that retries tells an outcome by';
+
 CREATE TABLE tiny_dancer.usage (
     id bigint NOT NULL DEFAULT pg_catalog.nextval('tiny_dancer.usage_ids'),
     recorded_at timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp(),
     agent_id bigint NOT NULL,
-    cost float8 NOT NULL CHECK (cost >= 0 AND cost < 'Infinity'),
+    cost tiny_dancer.dollars NOT NULL,
     success boolean NOT NULL,
-    latency_ms float8 CHECK (latency_ms >= 0 AND latency_ms < 'Infinity'),
-    quality float8 CHECK (quality BETWEEN 0 AND 1),
-    input_tokens integer CHECK (input_tokens >= 0),
-    output_tokens integer CHECK (output_tokens >= 0),
-    tags text[] NOT NULL DEFAULT '{}'
-        CHECK (pg_catalog.array_position(tags, NULL) IS NULL AND pg_catalog.cardinality(tags) <= 100),
+    latency_ms tiny_dancer.milliseconds,
+    quality tiny_dancer.unit_interval,
+    input_tokens tiny_dancer.token_count,
+    output_tokens tiny_dancer.token_count,
+    tags tiny_dancer.request_tags NOT NULL DEFAULT '{}',
     decision_id uuid,
     route_name text,
     reservation_id uuid,
-    idempotency_key text CHECK (pg_catalog.length(idempotency_key) BETWEEN 1 AND 200),
+    idempotency_key tiny_dancer.idempotency_key,
     request text
 ) PARTITION BY RANGE (recorded_at);
 COMMENT ON TABLE tiny_dancer.usage IS 'what agents did and cost, one row for each recorded outcome';
@@ -49,6 +65,7 @@ CREATE TABLE tiny_dancer.usage_keys (
     usage_id bigint NOT NULL,
     recorded_at timestamptz NOT NULL DEFAULT pg_catalog.now()
 );
+CREATE INDEX usage_keys_time ON tiny_dancer.usage_keys USING brin (recorded_at);
 COMMENT ON TABLE tiny_dancer.usage_keys IS 'idempotency keys of recorded outcomes';
 REVOKE ALL ON tiny_dancer.usage_keys FROM PUBLIC;
 
@@ -63,6 +80,7 @@ CREATE TABLE tiny_dancer.feedback (
 );
 CREATE INDEX feedback_usage ON tiny_dancer.feedback (usage_id) WHERE usage_id IS NOT NULL;
 CREATE INDEX feedback_decision ON tiny_dancer.feedback (decision_id) WHERE decision_id IS NOT NULL;
+CREATE INDEX feedback_time ON tiny_dancer.feedback USING brin (given_at);
 COMMENT ON TABLE tiny_dancer.feedback IS 'quality of outcomes that was given after they were recorded';
 REVOKE ALL ON tiny_dancer.feedback FROM PUBLIC;
 

@@ -105,11 +105,20 @@ SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
     moment timestamptz := clock_timestamp();
-    due numeric := NEW.cost;
+    due numeric;
 BEGIN
+    -- The hot path of every outcome. The sequence says whether there ever was a budget, in a tenth of the time of a
+    -- query.
+    IF NEW.success AND NEW.recorded_at >= statement_timestamp() AND num_nonnulls(
+        NEW.idempotency_key, NEW.request, NEW.reservation_id,
+        pg_sequence_last_value('tiny_dancer.budgets_id_seq')) = 0
+    THEN
+        RETURN NEW;
+    END IF;
     -- Usage roles can not give the time, so theirs is later than when the statement began. A row that brings an
     -- earlier one was recorded before, and comes from a dump with the charges that it made.
     IF NEW.recorded_at < statement_timestamp() THEN
+        PERFORM tiny_dancer.note_late_outcome(NEW.recorded_at);
         RETURN NEW;
     END IF;
     IF NEW.idempotency_key IS NOT NULL THEN
@@ -124,9 +133,10 @@ BEGIN
     THEN
         NEW.request := NULL;
     END IF;
-    IF NEW.reservation_id IS NOT NULL THEN
-        due := tiny_dancer.settle_by_outcome(NEW);
+    IF NOT NEW.success THEN
+        PERFORM tiny_dancer.observe_failure(NEW);
     END IF;
+    due := CASE WHEN NEW.reservation_id IS NULL THEN NEW.cost ELSE tiny_dancer.settle_by_outcome(NEW) END;
     IF due > 0 THEN
         -- One statement and no calls: with budgets set, this is the hot path of every outcome.
         INSERT INTO tiny_dancer.budget_charges (budget_id, window_start, amount)
@@ -143,15 +153,12 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION tiny_dancer.count_usage() IS
-    'trigger: whichever way an outcome gets into the ledger, its key is remembered and its cost is charged';
+    'trigger: whichever way an outcome gets into the ledger, its key is remembered, its cost is charged, and a failure counts for the circuit breaker';
 
--- The condition is the hot path of every outcome, and short because it is parsed anew for each statement. The
--- sequence says whether there ever was a budget, in a tenth of the time of a query.
+-- One trigger, and without a condition: a condition is parsed anew for each statement, which takes longer than the
+-- first lines of the function.
 CREATE TRIGGER count_usage BEFORE INSERT ON tiny_dancer.usage
-    FOR EACH ROW WHEN (
-        pg_catalog.num_nonnulls(NEW.idempotency_key, NEW.request, NEW.reservation_id,
-                                pg_catalog.pg_sequence_last_value('tiny_dancer.budgets_id_seq')) > 0)
-    EXECUTE FUNCTION tiny_dancer.count_usage();
+    FOR EACH ROW EXECUTE FUNCTION tiny_dancer.count_usage();
 
 -- Opening a budget counts what its present window has seen already, so that neither removing a budget and setting
 -- it again nor moving it to another time zone erases spend.

@@ -36,9 +36,9 @@ CREATE FUNCTION tiny_dancer.is_plain_outcome(
 ) RETURNS boolean
 LANGUAGE sql STABLE PARALLEL SAFE
 BEGIN ATOMIC
-    SELECT actual_cost >= 0 AND actual_cost < 'Infinity' AND success IS NOT NULL
-           AND latency_ms >= 0 AND latency_ms < 'Infinity'
-           AND COALESCE(LEAST(input_tokens, output_tokens), 0) >= 0 AND extras = 0
+    SELECT LEAST(actual_cost, latency_ms, input_tokens, output_tokens) >= 0
+           AND GREATEST(actual_cost, latency_ms) <= 1e12
+           AND pg_catalog.num_nulls(actual_cost, success) + extras = 0
            AND pg_catalog.current_setting('transaction_read_only') = 'off';
 END;
 COMMENT ON FUNCTION tiny_dancer.is_plain_outcome(float8, boolean, float8, integer, integer, integer) IS
@@ -62,15 +62,15 @@ DECLARE
     remedy text;
 BEGIN
     CASE
-        WHEN (actual_cost >= 0 AND actual_cost < 'Infinity') IS NOT TRUE THEN
+        WHEN (actual_cost BETWEEN 0 AND 1e12) IS NOT TRUE THEN
             problem := 'actual_cost is ' || coalesce(actual_cost::text, 'NULL');
-            remedy := 'Give what the request cost in dollars, a finite number of at least 0.';
+            remedy := 'Give what the request cost in dollars, a number from 0 to 10^12.';
         WHEN success IS NULL THEN
             problem := 'success is NULL';
             remedy := 'Say whether the agent succeeded, true or false.';
-        WHEN NOT (latency_ms >= 0 AND latency_ms < 'Infinity') THEN
+        WHEN NOT (latency_ms BETWEEN 0 AND 1e12) THEN
             problem := 'latency_ms is ' || latency_ms;
-            remedy := 'Give a finite number of milliseconds of at least 0, or NULL if unknown.';
+            remedy := 'Give a number of milliseconds from 0 to 10^12, or NULL if unknown.';
         WHEN NOT (quality BETWEEN 0 AND 1) THEN
             problem := 'quality is ' || quality;
             remedy := 'Give a number between 0 and 1, or NULL if unknown.';
@@ -140,19 +140,27 @@ AS $$
 DECLARE
     acting pg_catalog.int8;
     decided_route pg_catalog.text;
-    all_tags pg_catalog.text[] := tags;
+    all_tags pg_catalog.text[];
     recorded pg_catalog.int8;
 BEGIN
     IF tiny_dancer.is_plain_outcome(
         actual_cost, success, latency_ms, input_tokens, output_tokens,
-        pg_catalog.num_nonnulls(quality, tags, idempotency_key, decision_id)) IS NOT TRUE
+        pg_catalog.num_nonnulls(quality, tags, idempotency_key, decision_id, reservation, request, embedding))
     THEN
-        PERFORM tiny_dancer.require_writable('record an outcome');
-        PERFORM tiny_dancer.check_outcome(
-            actual_cost, success, latency_ms, quality, input_tokens, output_tokens, tags, idempotency_key);
-        SELECT d.agent_id, d.route_name, d.tags INTO acting, decided_route, all_tags
-        FROM tiny_dancer.decided(decision_id, agent, tags) d;
+        -- One statement: each further one would cost as much as what it does.
+        INSERT INTO tiny_dancer.usage AS u (agent_id, cost, success, latency_ms, input_tokens, output_tokens)
+        SELECT a.id, actual_cost, success, latency_ms, input_tokens, output_tokens
+        FROM tiny_dancer.agents a WHERE a.name OPERATOR(pg_catalog.=) agent AND a.removed_at IS NULL
+        RETURNING u.id INTO recorded;
+        IF FOUND THEN
+            RETURN recorded;
+        END IF;
     END IF;
+    PERFORM tiny_dancer.require_writable('record an outcome');
+    PERFORM tiny_dancer.check_outcome(
+        actual_cost, success, latency_ms, quality, input_tokens, output_tokens, tags, idempotency_key);
+    SELECT d.agent_id, d.route_name, d.tags INTO acting, decided_route, all_tags
+    FROM tiny_dancer.decided(decision_id, agent, tags) d;
     IF acting IS NULL THEN
         SELECT a.id INTO acting
         FROM tiny_dancer.agents a WHERE a.name OPERATOR(pg_catalog.=) agent AND a.removed_at IS NULL;

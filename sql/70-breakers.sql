@@ -147,7 +147,8 @@ BEGIN
         retry_at := opened_at + tiny_dancer.breaker_cooldown(openings, rules);
         since := retry_at;
         is_written := false;
-    ELSIF moment >= retry_at THEN
+    END IF;
+    IF opened_at IS NOT NULL AND moment >= retry_at THEN
         closed_at := tiny_dancer.recovered_at(agent_id, retry_at, rules.successes);
         IF closed_at IS NOT NULL THEN
             opened_at := NULL;
@@ -217,38 +218,33 @@ $$;
 COMMENT ON FUNCTION tiny_dancer.forget_breaker_events(bigint, timestamptz) IS
     'internal: deletes what no longer bears on the state of an agent''s breaker; keeps the latest change of state';
 
-CREATE FUNCTION tiny_dancer.observe_failure() RETURNS trigger
-LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER
+-- Called by the trigger on the ledger, for failures alone: a success costs nothing here.
+CREATE FUNCTION tiny_dancer.observe_failure(failure tiny_dancer.usage) RETURNS void
+LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
     rules tiny_dancer.breaker_rules := tiny_dancer.breaker_rules();
     present record;
 BEGIN
-    -- As with budgets: a row that brings an earlier time along was recorded before, and comes from a dump.
-    IF rules.failures = 0 OR NEW.recorded_at < statement_timestamp() THEN
-        RETURN NULL;
+    IF rules.failures = 0 THEN
+        RETURN;
     END IF;
-    SELECT * INTO present FROM tiny_dancer.breaker_state(NEW.agent_id, NEW.recorded_at, rules);
+    SELECT * INTO present FROM tiny_dancer.breaker_state(failure.agent_id, failure.recorded_at, rules);
     IF NOT present.is_written THEN
-        PERFORM tiny_dancer.write_breaker_state(NEW.agent_id, NEW.recorded_at, rules);
+        PERFORM tiny_dancer.write_breaker_state(failure.agent_id, failure.recorded_at, rules);
     END IF;
-    IF present.state = 'open' OR tiny_dancer.request_began(NEW) < present.since THEN
-        RETURN NULL;
+    IF present.state = 'open' OR tiny_dancer.request_began(failure) < present.since THEN
+        RETURN;
     END IF;
     INSERT INTO tiny_dancer.breaker_events (agent_id, happened_at, event)
-    VALUES (NEW.agent_id, NEW.recorded_at, 'failure');
-    PERFORM tiny_dancer.write_breaker_state(NEW.agent_id, NEW.recorded_at, rules);
-    PERFORM tiny_dancer.forget_breaker_events(NEW.agent_id, NEW.recorded_at - 2 * rules.failure_window);
-    RETURN NULL;
+    VALUES (failure.agent_id, failure.recorded_at, 'failure');
+    PERFORM tiny_dancer.write_breaker_state(failure.agent_id, failure.recorded_at, rules);
+    PERFORM tiny_dancer.forget_breaker_events(failure.agent_id, failure.recorded_at - 2 * rules.failure_window);
 END
 $$;
-COMMENT ON FUNCTION tiny_dancer.observe_failure() IS
-    'trigger: lets a recorded failure count for the circuit breaker of its agent';
-
--- For failures alone: a success costs nothing here.
-CREATE TRIGGER observe_failure AFTER INSERT ON tiny_dancer.usage
-    FOR EACH ROW WHEN (NOT NEW.success) EXECUTE FUNCTION tiny_dancer.observe_failure();
+COMMENT ON FUNCTION tiny_dancer.observe_failure(tiny_dancer.usage) IS
+    'internal: lets a recorded failure count for the circuit breaker of its agent';
 
 CREATE FUNCTION tiny_dancer.reset_breaker(agent text) RETURNS boolean
 LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE

@@ -11,9 +11,10 @@ from numpy.typing import NDArray
 from tiny_dancer.agents.capabilities import capability_match
 from tiny_dancer.agents.pool import keep_representatives
 from tiny_dancer.constraints import RoutingConstraints, constraint_masks
-from tiny_dancer.expected_quality import SCALE, shaded_prior
 from tiny_dancer.policies import POLICIES, Candidates, Weights
-from tiny_dancer.router import SCORE_SCALE, Estimate, Router
+from tiny_dancer.request import Request
+from tiny_dancer.router import Estimate, Router
+from tiny_dancer.tie_rounding import round_scores, round_similarities
 
 Floats = NDArray[np.float64]
 Booleans = NDArray[np.bool_]
@@ -27,10 +28,27 @@ NOBODY = -1
 
 
 class Requests(NamedTuple):
-    """r requests: their lengths, shape [r], and unit vectors, float32 [r, d]."""
+    """r requests.
+
+    Attributes:
+        input_tokens: their lengths, [r].
+        embeddings: unit vectors, float32 [r, d].
+        lexical: lexical features, [r, l]; only where what was learned goes by them.
+    """
 
     input_tokens: NDArray[np.int64]
     embeddings: NDArray[np.float32]
+    lexical: NDArray[np.float32] | None = None
+
+    def part(self, block: slice) -> Requests:
+        """Return some of the requests."""
+        lexical = None if self.lexical is None else self.lexical[block]
+        return Requests(self.input_tokens[block], self.embeddings[block], lexical)
+
+    def single(self, index: int) -> Request:
+        """Return one of the requests."""
+        lexical = None if self.lexical is None else self.lexical[index]
+        return Request(int(self.input_tokens[index]), self.embeddings[index], lexical)
 
 
 class BatchDecision(NamedTuple):
@@ -68,19 +86,31 @@ def route_block(
     """Return the decisions of a block of requests."""
     estimate = estimate_block(router, requests)
     kept = candidates_of(router, requests, estimate, constraints)
+    has_floor = constraints.quality_floor is not None
+    scores = score_block(router, estimate, kept, optimize_for, weights, has_floor=has_floor)
+    return decide(router, estimate, kept, scores)
+
+
+def score_block(
+    router: Router,
+    estimate: Estimate,
+    kept: Booleans,
+    optimize_for: str,
+    weights: Weights | None = None,
+    *,
+    has_floor: bool = False,
+) -> Floats:
+    """Return the scores of a block of requests, higher is better, [b, n]; see ``Candidates``."""
     candidates = Candidates(
         cost=estimate.cost,
         latency_ms=np.broadcast_to(router.performance.latency_ms, estimate.cost.shape),
         expected_quality=estimate.expected_quality,
         match=estimate.match,
-        has_floor=constraints.quality_floor is not None,
+        has_floor=has_floor,
         kept=kept,
     )
     scores = POLICIES[optimize_for](candidates, weights or router.weights)
-    scores *= SCORE_SCALE
-    np.rint(scores, out=scores)
-    scores /= SCORE_SCALE
-    return decide(router, estimate, kept, scores)
+    return round_scores(scores)
 
 
 def estimate_block(router: Router, requests: Requests) -> Estimate:
@@ -90,9 +120,10 @@ def estimate_block(router: Router, requests: Requests) -> Estimate:
     reference = (similarity @ registry.reference_weights)[:, None]
     if not registry.all_embedded:
         similarity = np.where(registry.embedded, similarity, reference)
-    quality = shaded_prior(
-        performance.log_odds, similarity, reference, router.settings.similarity_weight
-    )
+    heads = None
+    if router.learned is not None:
+        heads = router.learned.head_log_odds_batch(requests.embeddings, requests.lexical)
+    quality = router.quality(similarity, reference, heads)
     cost = requests.input_tokens[:, None].astype(np.float64) * registry.input_price
     cost += performance.constant_cost
     if not performance.all_priced:
@@ -111,10 +142,7 @@ def _similarities(router: Router, embeddings: NDArray[np.float32]) -> Floats:
     products = np.empty((len(embeddings), len(rows)), dtype=np.float32)
     for product, embedding in zip(products, embeddings, strict=True):
         np.matmul(rows, embedding, out=product)
-    similarity = products.astype(np.float64)
-    similarity *= SCALE
-    np.rint(similarity, out=similarity)
-    similarity /= SCALE
+    similarity = round_similarities(products)
     return similarity if registry.distinct_of is None else similarity[:, registry.distinct_of]
 
 

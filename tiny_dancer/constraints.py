@@ -66,6 +66,9 @@ class RoutingConstraints:
         return self
 
 
+NO_DEMANDS = RoutingConstraints()
+
+
 def constraint_masks(
     constraints: RoutingConstraints,
     registry: AgentRegistry,
@@ -90,12 +93,13 @@ def constraint_masks(
     A constraint that does not depend on the request yields shape [n] whatever their number.
     """
     demand = constraints
+    longest = input_tokens if isinstance(input_tokens, int) else input_tokens.max(initial=0)
     yield "active", registry.available
     if demand.required_capabilities:
         yield "required_capabilities", _capable(registry, demand.required_capabilities)
     if demand.excluded_agents:
         yield "excluded_agents", _not_excluded(registry, demand.excluded_agents)
-    if np.any(performance.least_room < input_tokens):
+    if performance.least_room < longest:
         yield "context_window", performance.room >= input_tokens
     if live.is_restricted:
         yield "health", _with_members(registry, live.healthy)

@@ -21,6 +21,10 @@ PERIOD_DAYS = 30
 BISECTIONS = 200
 # Differences this small, relative to the budget, are rounding.
 TOLERANCE = 1e-9
+# Less of a budget is nothing that could be paid; a wider range would be too wide for the bisection.
+LEAST_WEIGHT = 1e-18
+# Sums of amounts up to here stay far from the end of float64.
+LARGEST_AMOUNT = 1e15
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,7 +186,7 @@ def fill(
     greatest = max(values, default=0.0)
     if greatest <= 0.0:
         return list(least)
-    weights = [value / greatest for value in values]
+    weights = [max(value / greatest, LEAST_WEIGHT) if value > 0.0 else 0.0 for value in values]
 
     def amounts(level: float) -> list[float]:
         return [
@@ -192,8 +196,6 @@ def fill(
 
     # At the upper end every agent with a weight has its cap, or one has all of the budget.
     low, high = 0.0, budget / min(w for w in weights if w > 0.0)
-    if math.isinf(high):
-        high = math.nextafter(math.inf, 0.0)
     if math.fsum(amounts(high)) <= budget:
         return amounts(high)
     for _ in range(BISECTIONS):
@@ -240,9 +242,10 @@ def _expected_requests(agent: AgentHistory, budget: float) -> float | None:
 
 def _check_amount(amount: object, what: str, unit: str = "dollars") -> None:
     is_number = isinstance(amount, (int, float)) and not isinstance(amount, bool)
-    if not is_number or not 0.0 <= float(str(amount)) < math.inf:
+    if not is_number or not 0.0 <= float(str(amount)) <= LARGEST_AMOUNT:
         raise InvalidArgumentError(
-            f"{what} is {_shown(amount)}", hint=f"Give {unit}, a finite number of at least 0."
+            f"{what} is {_shown(amount)}",
+            hint=f"Give {unit}, a number from 0 to {LARGEST_AMOUNT:g}.",
         )
 
 

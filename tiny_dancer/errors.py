@@ -88,3 +88,21 @@ class ReadOnlyError(TinyDancerError):
     """Recording was asked for where nothing can be written (25006)."""
 
     sqlstate = "25006"
+
+
+class EmbedderConnectionError(TinyDancerError):
+    """The connection to the embedder process broke, or no answer came in time (08006)."""
+
+    sqlstate = "08006"
+
+
+class EmbedderBusyError(TinyDancerError):
+    """The embedder process has more work waiting than it admits; trying again may help (53000)."""
+
+    sqlstate = "53000"
+
+
+class MissingRightError(TinyDancerError):
+    """The caller may not read what was asked for (42501)."""
+
+    sqlstate = "42501"

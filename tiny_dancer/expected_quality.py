@@ -11,21 +11,14 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-Floats = NDArray[np.float64]
+from tiny_dancer.tie_rounding import round_similarities
 
-# float32 products of equal vectors differ in their last bits with the machine and the place in
-# the matrix. Rounded, agents of equal capabilities tie, and every backend agrees.
-DECIMALS = 6
-SCALE = 10.0**DECIMALS
+Floats = NDArray[np.float64]
 
 
 def similarities(embeddings: NDArray[np.float32], request: NDArray[np.float32]) -> Floats:
     """Return the cosines between unit rows [n, d] and a unit vector [d], rounded, shape [n]."""
-    cosines = (embeddings @ request).astype(np.float64)
-    cosines *= SCALE
-    np.rint(cosines, out=cosines)
-    cosines /= SCALE
-    return cosines
+    return round_similarities(embeddings @ request)
 
 
 def shaded_prior(

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from tiny_dancer.agents.capabilities import capability_key, capability_match
 from tiny_dancer.constraints import RoutingConstraints
 from tiny_dancer.errors import InvalidArgumentError
-from tiny_dancer.expected_quality import shaded_prior, similarities
+from tiny_dancer.expected_quality import similarities
 from tiny_dancer.policies import Weights
 from tiny_dancer.reasoning import dollars, milliseconds
 from tiny_dancer.request import Request
@@ -65,10 +65,11 @@ class Plan(NamedTuple):
 
 
 class Part(NamedTuple):
-    """A part of a request: its text and its unit vector."""
+    """A part of a request: its text, its unit vector and, where they matter, lexical features."""
 
     text: str
     embedding: Vector
+    lexical: Vector | None = None
 
 
 class Team(NamedTuple):
@@ -200,7 +201,7 @@ def _best_for(
     similarity = team.estimate.similarity.copy()
     positions = team.positions[list(free)]
     similarity[positions] = [near for _, near in matches]
-    estimate = _estimate_from(router, team, similarity, positions)
+    estimate = _estimate_from(router, team, part, similarity, positions)
     scores = team.score(estimate, positions)
     best = int(router.rank(estimate, positions, scores, 1)[0])
     return free[best], matches[best][0], estimate
@@ -230,12 +231,11 @@ def _nearest_capability(
 
 
 def _estimate_from(
-    router: Router, team: Team, similarity: Floats, positions: Positions
+    router: Router, team: Team, part: Part, similarity: Floats, positions: Positions
 ) -> Estimate:
     reference = float(similarity[positions].mean())
-    quality = shaded_prior(
-        router.performance.log_odds, similarity, reference, router.settings.similarity_weight
-    )
+    heads = router.heads(Request(1, part.embedding, part.lexical))
+    quality = router.quality(similarity, reference, heads)
     return Estimate(similarity, capability_match(similarity), team.estimate.cost, quality)
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from decimal import Decimal
 from json.encoder import encode_basestring
 from typing import NamedTuple
 
@@ -37,18 +36,24 @@ class Standing(NamedTuple):
 
     def as_json(self) -> str:
         """Return the standing as a JSON object."""
-        # Formatted here, because json.dumps takes as long as all the rest of a decision's end.
-        return (
-            f'{{"agent_name": {encode_basestring(self.agent_name)}, "score": {self.score!r}, '
-            f'"expected_quality": {self.expected_quality!r}, '
-            f'"similarity": {_json_number(self.similarity)}, '
-            f'"estimated_cost": {_json_number(self.estimated_cost)}, '
-            f'"estimated_latency_ms": {_json_number(self.estimated_latency_ms)}}}'
-        )
+        name = encode_basestring(self.agent_name)
+        numbers = self[1:]
+        if None in numbers:
+            return SOME_UNKNOWN % (name, *map(_json_number, numbers))
+        return ALL_KNOWN % (name, *numbers)
+
+
+# Formatted here and not by json.dumps, which takes as long as all the rest of a decision's end. The
+# digits that a double has beyond nine are noise, and cost as much again to print and to read.
+SOME_UNKNOWN = (
+    '{"agent_name": %s, "score": %s, "expected_quality": %s, "similarity": %s, '
+    '"estimated_cost": %s, "estimated_latency_ms": %s}'
+)
+ALL_KNOWN = SOME_UNKNOWN.replace("%s", "%.9g").replace("%.9g", "%s", 1)
 
 
 def _json_number(value: float | None) -> str:
-    return "null" if value is None else repr(value)
+    return "null" if value is None else f"{value:.9g}"
 
 
 def standings_json(standings: Sequence[Standing]) -> str:
@@ -89,6 +94,25 @@ def explain_route_taken(route: str, similarity: float, agent_name: str) -> str:
     )
 
 
+def explain_exploration(
+    agent_name: str, probability: float, best: str, optimize_for: str, candidates: int
+) -> str:
+    """Return why another candidate than the best one was chosen.
+
+    Args:
+        agent_name: the chosen one.
+        probability: with which it was drawn.
+        best: the candidate that ranks first.
+        optimize_for: what was optimised.
+        candidates: how many agents passed the constraints.
+    """
+    return (
+        f"{agent_name} was drawn by chance (probability {_digits(probability, 3)}) so that its "
+        f"outcome can be learned from; {best} ranks first of {candidates} candidates for "
+        f"{OBJECTIVES[optimize_for]}."
+    )
+
+
 def _facts(standing: Standing) -> str:
     return (
         f"{dollars(standing.estimated_cost)}, {milliseconds(standing.estimated_latency_ms)}, "
@@ -122,7 +146,12 @@ def milliseconds(duration: float | None) -> str:
 
 def _digits(value: float, most: int) -> str:
     """Return the first digits of a number, without an exponent: 0.00005 and not 5e-05."""
-    return f"{Decimal(f'{value:.{most}g}'):f}"
+    text = f"{value:.{most}g}"
+    if "e" not in text:
+        return text
+    digits, exponent = text.split("e")
+    places = len(digits.partition(".")[2]) - int(exponent)
+    return f"{float(text):.{max(places, 0)}f}"
 
 
 def explain_removals(agents: int, removed: Mapping[str, int]) -> str:

@@ -7,7 +7,8 @@ the registry and the settings it was made with, so the same inputs give the same
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator
-from typing import Any, NamedTuple, Protocol
+from itertools import starmap
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,21 +22,27 @@ from tiny_dancer.constraints import RoutingConstraints, constraint_masks
 from tiny_dancer.errors import NoSuitableAgentError
 from tiny_dancer.expected_quality import shaded_prior, similarities
 from tiny_dancer.policies import POLICIES, Candidates, Weights
+from tiny_dancer.policies.normalisation import LEAST_COST, LEAST_LATENCY_MS, less_is_better
 from tiny_dancer.reasoning import (
     Standing,
     explain_choice,
+    explain_exploration,
     explain_removals,
     explain_route_taken,
 )
 from tiny_dancer.request import Request
 from tiny_dancer.settings import Settings
+from tiny_dancer.tie_rounding import round_scores
+
+if TYPE_CHECKING:
+    from tiny_dancer.exploration import Exploration
+    from tiny_dancer.learning.learned_quality import LearnedQuality
 
 Floats = NDArray[np.float64]
 Positions = NDArray[np.intp]
 
-# Finer differences of scores are noise of floating point; they tie.
-SCORE_DECIMALS = 9
-SCORE_SCALE = 10.0**SCORE_DECIMALS
+# How many lengths of requests a router remembers the costs of.
+LENGTHS_KEPT = 256
 
 
 class Estimate(NamedTuple):
@@ -47,12 +54,28 @@ class Estimate(NamedTuple):
         match: the same in [0, 1].
         cost: dollars, NaN where unknown.
         expected_quality: in [0, 1].
+        cost_scores: 1 for the cheapest of all agents and 0 for the dearest, where that is known.
+        heads: what was learned says of the request; None where nothing was learned.
     """
 
     similarity: Floats
     match: Floats
     cost: Floats
     expected_quality: Floats
+    cost_scores: Floats | None = None
+    heads: Floats | None = None
+
+
+class LengthCosts(NamedTuple):
+    """What requests of one length cost, as arrays over the registry that nobody may change.
+
+    Attributes:
+        cost: dollars, NaN where unknown.
+        scores: 1 for the cheapest of all agents and 0 for the dearest.
+    """
+
+    cost: Floats
+    scores: Floats
 
 
 class RouteTaken(Protocol):
@@ -96,6 +119,8 @@ class RoutingDecision(NamedTuple):
         routed_by: which part of the router decided.
         route_name: of the semantic route that decided, None where none did.
         confidence_basis: what the confidence rests on.
+        propensity: probability with which this agent was chosen.
+        propensities: that of each candidate, None where chance had no part in it.
     """
 
     agent_name: str
@@ -112,6 +137,8 @@ class RoutingDecision(NamedTuple):
     confidence_basis: str
     routed_by: str = "score"
     route_name: str | None = None
+    propensity: float = 1.0
+    propensities: Floats | None = None
 
 
 class Router:
@@ -122,6 +149,7 @@ class Router:
         settings: see Settings.
         performance: what is expected of the agents; by default what was registered.
         live: their health and budgets; by default all are healthy and without a budget.
+        learned: what was learned about them; by default nothing.
     """
 
     def __init__(
@@ -130,12 +158,16 @@ class Router:
         settings: Settings | None = None,
         performance: AgentPerformance | None = None,
         live: LiveState | None = None,
+        learned: LearnedQuality | None = None,
     ) -> None:
         self.registry = registry
         self.settings = settings or Settings()
         self.weights = self.settings.weights
         self.performance = performance or AgentPerformance(registry, self.settings)
         self.live = live or LiveState.idle(len(registry))
+        self.learned = learned
+        self._latency_scores: Floats | None = None
+        self._length_costs: dict[int, LengthCosts] = {}
 
     def route(
         self,
@@ -144,8 +176,9 @@ class Router:
         optimize_for: str = "balanced",
         weights: Weights | None = None,
         semantic: SemanticMatch | None = None,
+        exploration: Exploration | None = None,
     ) -> RoutingDecision:
-        """Return the best agent for the request.
+        """Return the best agent for the request, or now and then another candidate.
 
         Args:
             request: its length and its embedding.
@@ -154,6 +187,7 @@ class Router:
             weights: of a balanced decision; by default those of the settings.
             semantic: finds the semantic route that the request means; where it leads to an agent
                 that passes the constraints, that agent is chosen whatever its score.
+            exploration: how often another candidate is drawn where scores decide; never by default.
 
         Raises:
             NoSuitableAgentError: constraints removed every agent; DETAIL counts by which.
@@ -165,15 +199,52 @@ class Router:
         ranking = self.rank(estimate, candidates, scores, self.settings.alternatives + 1)
         route = semantic({self.registry.names[p] for p in passing.tolist()}) if semantic else None
         if route is None:
-            return self._decision(estimate, candidates, scores, ranking, optimize_for)
+            if exploration is None or len(candidates) < 2:
+                return self._decision(estimate, candidates, scores, ranking, optimize_for)
+            return self._explored(estimate, candidates, scores, ranking, optimize_for, exploration)
         target = self._place_of(candidates, self.registry.position[route.target_agent])
-        others = ranking[ranking != target][: self.settings.alternatives]
-        ranking = np.concatenate(([target], others))
+        ranking = self._led_by(target, ranking)
         decision = self._decision(estimate, candidates, scores, ranking, optimize_for)
         return decision._replace(
             routed_by="semantic_route",
             route_name=route.name,
             reasoning=explain_route_taken(route.name, route.similarity, decision.agent_name),
+        )
+
+    def _led_by(self, first: int, ranking: Positions) -> Positions:
+        """Return a ranking with another candidate before all others."""
+        others = ranking[ranking != first][: self.settings.alternatives]
+        return np.concatenate(([first], others))
+
+    def _explored(
+        self,
+        estimate: Estimate,
+        candidates: Positions,
+        scores: Floats,
+        ranking: Positions,
+        optimize_for: str,
+        exploration: Exploration,
+    ) -> RoutingDecision:
+        """Return the decision for a candidate drawn by chance, which mostly is the best one."""
+        best = int(ranking[0])
+        propensities = exploration.probabilities(scores, best)
+        drawn = exploration.draw(propensities)
+        if drawn != best:
+            ranking = self._led_by(drawn, ranking)
+        decision = self._decision(estimate, candidates, scores, ranking, optimize_for)._replace(
+            propensity=float(propensities[drawn]), propensities=propensities
+        )
+        if drawn == best:
+            return decision
+        return decision._replace(
+            routed_by="exploration",
+            reasoning=explain_exploration(
+                decision.agent_name,
+                decision.propensity,
+                self.registry.names[candidates[best]],
+                optimize_for,
+                len(candidates),
+            ),
         )
 
     def _place_of(self, candidates: Positions, position: int) -> int:
@@ -187,21 +258,72 @@ class Router:
     def estimate(self, request: Request) -> Estimate:
         """Return what is expected of every agent for the request."""
         similarity, reference = self._similarity(request.embedding)
-        quality = shaded_prior(
-            self.performance.log_odds, similarity, reference, self.settings.similarity_weight
-        )
+        heads = self.heads(request)
+        quality = self.quality(similarity, reference, heads)
+        costs = self._costs_of(request.input_tokens)
         return Estimate(
-            similarity, capability_match(similarity), self.cost(request.input_tokens), quality
+            similarity, capability_match(similarity), costs.cost, quality, costs.scores, heads
         )
+
+    def heads(self, request: Request) -> Floats | None:
+        """Return what was learned says of a request, None where nothing was learned."""
+        learned = self.learned
+        if learned is None:
+            return None
+        return learned.head_log_odds(request.embedding, request.lexical)
+
+    def quality(
+        self, similarity: Floats, reference: float | Floats, heads: Floats | None
+    ) -> Floats:
+        """Return the expected quality of every agent, [n], or [b, n] of b requests.
+
+        Args:
+            similarity: of capabilities and request, [n] or [b, n].
+            reference: the similarity that changes nothing, a number or [b, 1].
+            heads: what was learned says of the request or requests, None for nothing.
+        """
+        if heads is None or self.learned is None:
+            weight = self.settings.similarity_weight
+            return shaded_prior(self.performance.log_odds, similarity, reference, weight)
+        return self.learned.expected(heads, similarity - reference)
+
+    def foreseen(self, estimate: Estimate) -> Floats | None:
+        """Return the quality that the router model alone expects of every agent, [n].
+
+        NaN where it knows nothing, None where there is no model.
+        """
+        if estimate.heads is None or self.learned is None:
+            return None
+        reference = float(estimate.similarity.dot(self.registry.reference_weights))
+        return self.learned.foreseen(estimate.heads, estimate.similarity - reference)
 
     def cost(self, input_tokens: int) -> Floats:
         """Return the estimated dollars of a request for every agent, NaN where unknown."""
+        return self._costs_of(input_tokens).cost
+
+    def _costs_of(self, input_tokens: int) -> LengthCosts:
+        """Return what requests of a length cost; lengths recur, so it is kept."""
+        kept = self._length_costs.get(input_tokens)
+        if kept is not None:
+            return kept
         performance = self.performance
         cost: Floats = self.registry.input_price * float(input_tokens)
         cost += performance.constant_cost
         if not performance.all_priced:
             cost[~performance.priced] = np.nan
-        return cost
+        scores = less_is_better(cost, LEAST_COST) if len(cost) else cost
+        cost.flags.writeable = scores.flags.writeable = False
+        if len(self._length_costs) >= LENGTHS_KEPT:
+            self._length_costs.clear()
+        self._length_costs[input_tokens] = LengthCosts(cost, scores)
+        return self._length_costs[input_tokens]
+
+    def _speed_scores(self) -> Floats:
+        """Return 1 for the fastest of all agents and 0 for the slowest."""
+        if self._latency_scores is None:
+            self._latency_scores = less_is_better(self.performance.latency_ms, LEAST_LATENCY_MS)
+            self._latency_scores.flags.writeable = False
+        return self._latency_scores
 
     def _similarity(self, embedding: NDArray[np.float32]) -> tuple[Floats, float]:
         registry = self.registry
@@ -244,7 +366,7 @@ class Router:
         for _, passes in self.masks(estimate, request, constraints):
             if passes is not kept:
                 kept = kept & passes
-        positions: Positions = np.flatnonzero(kept)
+        positions: Positions = kept.nonzero()[0]
         if not len(positions):
             raise self._no_suitable_agent(estimate, request, constraints)
         return positions
@@ -286,21 +408,27 @@ class Router:
         weights: Weights | None = None,
     ) -> Floats:
         """Return the scores of the candidates at ``positions``, higher is better."""
-        everyone = len(positions) == len(self.registry)
-        pick: Any = slice(None) if everyone else positions
-        candidates = Candidates(
-            cost=estimate.cost[pick],
-            latency_ms=self.performance.latency_ms[pick],
-            expected_quality=estimate.expected_quality[pick],
-            match=estimate.match[pick],
-            has_floor=constraints.quality_floor is not None,
-        )
+        has_floor = constraints.quality_floor is not None
+        if len(positions) == len(self.registry):
+            candidates = Candidates(
+                estimate.cost,
+                self.performance.latency_ms,
+                estimate.expected_quality,
+                estimate.match,
+                has_floor,
+                cost_scores=estimate.cost_scores,
+                latency_scores=self._speed_scores(),
+            )
+        else:
+            candidates = Candidates(
+                estimate.cost[positions],
+                self.performance.latency_ms[positions],
+                estimate.expected_quality[positions],
+                estimate.match[positions],
+                has_floor,
+            )
         scores = POLICIES[optimize_for](candidates, weights or self.weights)
-        # np.round does the same several times slower on short arrays.
-        scores *= SCORE_SCALE
-        np.rint(scores, out=scores)
-        scores /= SCORE_SCALE
-        return scores
+        return round_scores(scores)
 
     def rank(
         self, estimate: Estimate, positions: Positions, scores: Floats, most: int
@@ -330,13 +458,9 @@ class Router:
         ranking: Positions,
         optimize_for: str,
     ) -> RoutingDecision:
-        ranked = positions[ranking].tolist()
-        standings = [
-            self._standing(estimate, position, score)
-            for position, score in zip(ranked, scores[ranking].tolist(), strict=True)
-        ]
+        standings = self._standings(estimate, positions[ranking], scores[ranking])
         best = standings[0]
-        chosen = ranked[0]
+        chosen = int(positions[ranking[0]])
         return RoutingDecision(
             agent_name=best.agent_name,
             confidence=best.expected_quality,
@@ -353,25 +477,40 @@ class Router:
         )
 
     def _confidence_basis(self, position: int) -> str:
+        learned = self.learned
+        if learned is not None and learned.learned[position]:
+            return f"learned from {_count(int(learned.observations[position]))}"
         observed = int(self.performance.requests[position])
-        if not observed:
-            return "prior"
-        return "prior and 1 outcome" if observed == 1 else f"prior and {observed} outcomes"
+        return f"prior and {_count(observed)}" if observed else "prior"
 
-    def _standing(self, estimate: Estimate, position: int, score: float) -> Standing:
-        return Standing(
-            agent_name=self.registry.names[position],
-            score=score,
-            expected_quality=float(estimate.expected_quality[position]),
-            similarity=self._known_similarity(estimate, position),
-            estimated_cost=number(estimate.cost[position]),
-            estimated_latency_ms=number(self.performance.latency_ms[position]),
+    def _standings(
+        self, estimate: Estimate, positions: Positions, scores: Floats
+    ) -> list[Standing]:
+        # A column at a time: taking numbers out of arrays one by one takes several times as long.
+        registry, at = self.registry, positions.tolist()
+        columns = zip(
+            [registry.names[position] for position in at],
+            scores.tolist(),
+            estimate.expected_quality[positions].tolist(),
+            estimate.similarity[positions].tolist(),
+            known(estimate.cost[positions]),
+            known(self.performance.latency_ms[positions]),
+            strict=True,
         )
+        standings = list(starmap(Standing, columns))
+        if registry.all_embedded:
+            return standings
+        has_vector = registry.embedded[positions].tolist()
+        return [
+            standing if has else standing._replace(similarity=None)
+            for standing, has in zip(standings, has_vector, strict=True)
+        ]
 
-    def _known_similarity(self, estimate: Estimate, position: int) -> float | None:
-        if not self.registry.embedded[position]:
-            return None
-        return float(estimate.similarity[position])
+
+def known(values: Floats) -> list[float | None]:
+    """Return builtin floats, None for NaN."""
+    # NaN alone differs from itself.
+    return [value if value == value else None for value in values.tolist()]
 
 
 def number(value: np.float64) -> float | None:
@@ -379,3 +518,7 @@ def number(value: np.float64) -> float | None:
     # A comparison with itself is several times faster than np.isnan on a scalar.
     plain = float(value)
     return plain if plain == plain else None
+
+
+def _count(outcomes: int) -> str:
+    return "1 outcome" if outcomes == 1 else f"{outcomes} outcomes"

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from tiny_dancer.index.exact import nearest
 from tiny_dancer.near_ties import ROUNDING, by_priority, descending
 from tiny_dancer.route_conditions import RequestContext, RouteConditions
+from tiny_dancer.route_matching import RouteMatching
 from tiny_dancer.route_similarity import confidence, default_thresholds, pooled_similarity
 
 Floats = NDArray[np.float64]
@@ -31,21 +32,6 @@ Gate = Callable[[int], bool] | None
 # Of how many routes the similarity is worked out in full at first, beyond twice those asked for.
 SHORTLIST = 10
 HALF_UNIT = 0.5 * ROUNDING
-
-
-@dataclass(frozen=True, slots=True)
-class RouteMatching:
-    """What holds for routes that say nothing themselves.
-
-    Attributes:
-        threshold: least similarity to a route with one utterance; more utterances raise it.
-        description_threshold: least similarity to a route that has but one embedding.
-        priority_margin: routes whose similarities differ by no more are ordered by priority.
-    """
-
-    threshold: float = 0.25
-    description_threshold: float = 0.1
-    priority_margin: float = 0.02
 
 
 @dataclass(frozen=True, slots=True)

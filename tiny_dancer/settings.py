@@ -8,9 +8,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from tiny_dancer.agents.robust_prior import RobustPrior
 from tiny_dancer.errors import InvalidArgumentError, UnknownObjectError, shown
 from tiny_dancer.policies.candidates import Weights
-from tiny_dancer.semantic_routes import RouteMatching
+from tiny_dancer.route_matching import RouteMatching
 
 
 def _setting(default: Any, least: float, most: float, meaning: str) -> Any:
@@ -31,6 +32,19 @@ class Settings:
     prior_strength: float = _setting(
         20.0, 0.001, 1_000_000.0, "how many outcomes a registered quality or latency counts as"
     )
+    believed_prior_strength: float = _setting(
+        400.0,
+        0.001,
+        1_000_000.0,
+        "how many outcomes a registered quality counts as in the expected quality of a request, as "
+        "long as the outcomes agree with it; where they do not, prior_strength",
+    )
+    learning_strength: float = _setting(
+        400.0,
+        0.001,
+        1_000_000.0,
+        "different requests of an agent after which what was learned from them counts half",
+    )
     live_state_seconds: float = _setting(
         1.0,
         0.0,
@@ -41,6 +55,18 @@ class Settings:
     weight_latency: float = _setting(0.3, 0.0, 1.0, "weight of latency in a balanced decision")
     weight_quality: float = _setting(0.4, 0.0, 1.0, "weight of quality in a balanced decision")
     alternatives: int = _setting(3, 0, 100, "how many runners-up a decision names")
+    exploration_share: float = _setting(
+        0.0,
+        0.0,
+        0.5,
+        "probability that a recorded decision draws its agent by chance, the better the likelier",
+    )
+    exploration_temperature: float = _setting(
+        0.25,
+        0.05,
+        100.0,
+        "score by which an agent must be worse to be drawn 2.7 times less often; 100 is even",
+    )
     max_request_characters: int = _setting(
         1_000_000, 1, 100_000_000, "longest request accepted, in characters"
     )
@@ -98,6 +124,21 @@ class Settings:
         2, 1, 1000, "successes after which a half-open circuit breaker closes"
     )
 
+    # Those of maintenance are read in SQL, too. A budget that is set late counts outcomes of up to
+    # a month, so that outcomes are kept for no shorter time.
+    usage_retention_days: int = _setting(
+        36_500, 35, 36_500, "days that outcomes and their feedback are kept; their sums stay"
+    )
+    decision_retention_days: int = _setting(
+        36_500, 1, 36_500, "days that recorded decisions are kept"
+    )
+    vector_retention_days: int = _setting(
+        36_500, 1, 36_500, "days that embeddings of recorded requests are kept"
+    )
+    idempotency_key_days: int = _setting(
+        90, 1, 36_500, "days in which a repeated idempotency key returns the first outcome"
+    )
+
     @property
     def weights(self) -> Weights:
         """The balanced weights, scaled to sum to 1.
@@ -114,6 +155,11 @@ class Settings:
         return Weights(
             self.weight_cost / total, self.weight_latency / total, self.weight_quality / total
         )
+
+    @property
+    def robust_prior(self) -> RobustPrior:
+        """How much registered qualities are worth."""
+        return RobustPrior(self.believed_prior_strength, self.prior_strength)
 
     @property
     def route_matching(self) -> RouteMatching:

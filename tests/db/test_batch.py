@@ -27,6 +27,35 @@ def test_the_plans_example_runs_verbatim(meaning_db):
     assert all(row.error is None for row in rows)
 
 
+def test_a_spent_budget_of_a_tag_leaves_nobody(registry):
+    register_plan_agents(registry)
+    registry.execute("SELECT ruvector_set_budget(0.0, 'day', tag := 'spent')")
+    query = "SELECT agent_name, error FROM ruvector_batch_route('{hello}', tags := %s)"
+    [free] = registry.execute(query, [["other"]]).fetchall()
+    [spent] = registry.execute(query, [["other", "spent"]]).fetchall()
+    assert (free.agent_name is None, free.error) == (False, None)
+    assert spent.agent_name is None
+    assert "budget removed" in spent.error
+
+
+def test_over_a_registry_too_large_to_keep_rows_are_what_single_calls_say(registry):
+    register_plan_agents(registry)
+    registry.execute("SELECT tiny_dancer.set('snapshot_megabytes', '0')")
+    requests = [*REQUESTS[:5], "", REQUESTS[5]]
+    batch = registry.execute(
+        "SELECT * FROM ruvector_batch_route(%s::text[], 'quality')", [requests]
+    ).fetchall()
+    assert [row.ordinal for row in batch] == list(range(1, 8))
+    assert "must not be empty" in batch[5].error
+    for row in batch[:5]:
+        [single] = registry.execute("SELECT * FROM ruvector_route(%s, 'quality')", [row.request])
+        assert (row.agent_name, row.confidence) == (single.agent_name, single.confidence)
+    [nobody] = registry.execute("SELECT error FROM ruvector_batch_route('{x}', max_cost := 0.0)")
+    assert "max_cost removed" in nobody.error
+    with refused("22023", "too large", hint="snapshot_megabytes"):
+        registry.execute("SELECT ruvector_batch_route('{x}', 'total_cost')")
+
+
 @pytest.mark.parametrize(
     "demands",
     [

@@ -16,7 +16,9 @@ KEPT_TABLES = (
     *("agents", "agent_embeddings", "models", "settings", "capability_aliases", "granted_roles"),
     *("routes", "route_utterances", "route_passes", "route_heads", "classifiers"),
     *("decisions", "request_vectors", "usage", "usage_keys", "feedback"),
+    *("router_models", "router_training_requests", "foreseen_outcomes"),
     *("budgets", "budget_charges", "budget_holds", "reservations"),
+    *("usage_rollups", "usage_rollup_state", "usage_rollup_stale"),
 )
 # What the server is doing at the moment means nothing in a restored one.
 LEFT_TABLES = ("agent_slots", "leases", "breaker_events")
@@ -40,6 +42,19 @@ def contents(session, tables=KEPT_TABLES):
     }
 
 
+def partitions(session):
+    """Every partition of a ledger with its bounds, its rows, its triggers and its indexes."""
+    return session.execute(
+        "SELECT p.relid::regclass::text AS name, pg_get_expr(c.relpartbound, c.oid) AS bounds,"
+        " ARRAY(SELECT t.tgname FROM pg_trigger t WHERE t.tgrelid = c.oid ORDER BY 1) AS triggers,"
+        " ARRAY(SELECT pg_get_indexdef(i.indexrelid) FROM pg_index i"
+        " WHERE i.indrelid = c.oid ORDER BY 1) AS indexes, obj_description(c.oid) AS comment"
+        " FROM unnest('{usage,decisions}'::text[]) ledger"
+        " CROSS JOIN LATERAL pg_partition_tree('tiny_dancer.' || ledger) p"
+        " JOIN pg_class c ON c.oid = p.relid WHERE p.isleaf ORDER BY 1"
+    ).fetchall()
+
+
 def sequences(session):
     names = [f"{table}_id_seq" for table in KEPT_TABLES] + ["usage_ids"]
     return dict(session.execute(SEQUENCES, [names]).fetchall())
@@ -50,12 +65,13 @@ def answers(session):
     return [
         *(list(explain(session, request).values()) for request in requests),
         *(call(session, "ruvector_semantic_route", query=request) for request in requests),
+        *(call(session, "ruvector_predict_quality", request=request) for request in requests),
         *(call(session, "ruvector_classify_request", request=request) for request in requests),
         *(
             call(session, f"ruvector_{function}")
             for function in (
                 *("list_agents", "list_routes", "list_capability_aliases", "budget_status"),
-                *("routing_stats", "route_fits"),
+                *("routing_stats", "router_models", "route_fits"),
             )
         ),
         *(
@@ -65,9 +81,16 @@ def answers(session):
     ]
 
 
+JUDGED = """
+SELECT 'Say something ' || n, agent, n % 2
+FROM generate_series(1, 20) AS n, unnest('{gpt-4,claude-3}'::text[]) AS agent
+"""
+
+
 def record_everything(session):
     """Routes, classifiers, budgets, reservations, decisions and outcomes."""
     train_quickly(session)
+    call(session, "ruvector_train_router", query=JUDGED, predictor="ridge")
     create(session, "code", "coder", utterances=["Write code", "Fix this bug"])
     create(session, "hello", "gpt-4", "Say hello", conditions={"rate_limit": 100})
     call(session, "ruvector_semantic_route", query="Say hello", consume=True)
@@ -101,6 +124,19 @@ def record_everything(session):
     for _ in range(6):
         call(session, "ruvector_record_usage", agent="gpt-3.5", actual_cost=0.0, success=False)
     call(session, "ruvector_acquire", pool_or_agent="llama-2")
+    grow(session)
+
+
+def grow(session):
+    """Months of outcomes, summed up and in partitions; and an hour that got one more since."""
+    outcomes = (
+        "INSERT INTO tiny_dancer.usage (recorded_at, agent_id, cost, success, latency_ms, tags)"
+        " SELECT now() - n * interval '7 hours', 1, n, n %% 7 > 0, 10 * n, '{t}'"
+        " FROM generate_series(%s::integer, 200) n"
+    )
+    session.execute(outcomes, [1])
+    call(session, "tiny_dancer.maintain")
+    session.execute(outcomes, [200])
 
 
 @pytest.fixture
@@ -146,6 +182,8 @@ def restored(filled, new_database, connect, tmp_path, request):
 
 def test_a_restored_database_is_the_same_and_goes_on(filled, restored, connect):
     assert contents(restored) == contents(filled)
+    assert partitions(restored) == partitions(filled)
+    assert len(partitions(filled)) >= 7
     assert all(contents(filled).values()), "a table without a row shows nothing"
     assert sequences(restored) == sequences(filled)
     assert not any(contents(restored, LEFT_TABLES).values())

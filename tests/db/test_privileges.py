@@ -51,6 +51,8 @@ ACTIONS = {
     "SELECT ruvector_release((ruvector_acquire('gpt-4')).lease)": BOTH,
     "SELECT * FROM ruvector_pool_status()": BOTH,
     "SELECT * FROM ruvector_list_capability_aliases()": BOTH,
+    "SELECT * FROM ruvector_predict_quality('hello')": BOTH,
+    "SELECT * FROM ruvector_router_models()": BOTH,
     "SELECT ruvector_create_route('new', 'hello', 'gpt-4')": ADMIN,
     "SELECT ruvector_drop_route('greeting')": ADMIN,
     "SELECT ruvector_set_route_active('greeting', false)": ADMIN,
@@ -60,12 +62,24 @@ ACTIONS = {
     "SELECT * FROM ruvector_optimize_budget(100, apply := true)": ADMIN,
     "SELECT * FROM ruvector_train_classifier($$SELECT 'w' || n, 'c' || n % 2"
     " FROM generate_series(1, 40) n$$)": ADMIN,
+    "SELECT * FROM ruvector_train_router($$SELECT 'w' || n, 'gpt-4', n % 2"
+    " FROM generate_series(1, 40) n$$, predictor := 'means')": ADMIN,
+    "SELECT ruvector_activate_router(NULL)": ADMIN,
+    "UPDATE tiny_dancer.router_models SET active = false": ADMIN,
+    "DELETE FROM tiny_dancer.router_models": ADMIN,
+    "SELECT * FROM tiny_dancer.router_training_requests": ADMIN,
     "SELECT * FROM ruvector_fit_routes($$SELECT 'hello', 'greeting'$$)": ADMIN,
     "SELECT * FROM ruvector_evaluate_routes($$SELECT 'hello', 'greeting'$$)": ADMIN,
     "SELECT ruvector_activate_route_fit(NULL)": ADMIN,
     "UPDATE tiny_dancer.route_heads SET active = false": ADMIN,
+    "SELECT * FROM ruvector_calibrate_router(0.9, query := $$SELECT 'hello'$$)": ADMIN,
+    # These read vectors of requests, too, which have a grant of their own.
+    """SELECT * FROM ruvector_replay('{"agent": "gpt-4"}')""": NOBODY,
+    "SELECT * FROM ruvector_calibrate_router(0.9)": NOBODY,
     "SELECT tiny_dancer.reset_breaker('gpt-4')": ADMIN,
     "SELECT tiny_dancer.forget_pool_history()": ADMIN,
+    "SELECT * FROM tiny_dancer.maintain()": ADMIN,
+    "SELECT * FROM tiny_dancer.usage_rollups": BOTH,
     "DELETE FROM tiny_dancer.routes": ADMIN,
     "UPDATE tiny_dancer.classifiers SET active = false": ADMIN,
     "UPDATE tiny_dancer.budgets SET limit_amount = 99": ADMIN,
@@ -101,6 +115,10 @@ ACTIONS = {
     "SELECT idempotency_key FROM tiny_dancer.usage": NOBODY,
     "SELECT embedding FROM tiny_dancer.request_vectors": NOBODY,
     "SELECT count(*) FROM tiny_dancer.request_vectors": NOBODY,
+    "UPDATE tiny_dancer.router_models SET weights = ''": NOBODY,
+    "UPDATE tiny_dancer.router_training_requests SET request_keys = '{}'": NOBODY,
+    "DELETE FROM tiny_dancer.foreseen_outcomes": NOBODY,
+    "SELECT * FROM ruvector_train_router()": NOBODY,
     "SELECT id FROM tiny_dancer.reservations": NOBODY,
     "SELECT reservation_id FROM tiny_dancer.budget_holds": NOBODY,
     "UPDATE tiny_dancer.usage SET cost = 0": NOBODY,
@@ -120,6 +138,11 @@ ACTIONS = {
     "INSERT INTO tiny_dancer.route_indexes VALUES (1, now(), 1, '', '')": NOBODY,
     "INSERT INTO tiny_dancer.budgets (period, limit_amount, opened_at)"
     " VALUES ('hour', 9, now())": NOBODY,
+    "DELETE FROM tiny_dancer.usage_rollups": NOBODY,
+    "UPDATE tiny_dancer.usage_rollup_state SET rolled_until = now()": NOBODY,
+    "INSERT INTO tiny_dancer.usage_rollup_stale VALUES (now())": NOBODY,
+    "SELECT tiny_dancer.drop_months('usage', now())": NOBODY,
+    "SELECT tiny_dancer.delete_old('usage_default', 'recorded_at', now())": NOBODY,
     "SELECT setval('tiny_dancer.usage_ids', 1)": NOBODY,
     "SELECT nextval('tiny_dancer.budgets_id_seq')": NOBODY,
     "TRUNCATE tiny_dancer.agents CASCADE": NOBODY,
@@ -169,7 +192,7 @@ def test_every_function_that_is_granted_is_tried(db):
     # What these call is tried with them.
     called_by_users = {name for name in named if name.startswith("ruvector_")}
     called_by_users |= {"doctor", "warmup", "list_settings", "set", "setup", "use_model"}
-    called_by_users |= {"reset_breaker", "forget_pool_history"}
+    called_by_users |= {"reset_breaker", "forget_pool_history", "maintain"}
     assert [name for name in called_by_users if f"{name}(" not in tried] == []
 
 

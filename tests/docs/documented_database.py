@@ -23,7 +23,12 @@ NEW_ROLE = re.compile(r"\bCREATE ROLE (\w+)", re.I)
 # A page that shows how the extension comes into a database needs one without it.
 INSTALLS = "CREATE EXTENSION"
 SECONDS = 120
-HOW_FAR = re.compile(r"^NOTICE:  .*\b(?:embedded|routed|weighed|epoch) \d+ of \d+\b.*\n", re.M)
+HOW_FAR = re.compile(
+    r"^NOTICE:  .*\b(?:(?:embedded|estimated|read|routed|weighed|epoch|chose for|part) \d+ of \d+"
+    r"|read \d+ (?:outcomes|decisions|requests)|training the router|takes \d+ us"
+    r"|tried cost_weight)\b.*\n",
+    re.M,
+)
 # A session serves all blocks of a page: what one of them sets for itself ends with it. The mark
 # goes to stderr, which is not buffered, behind results that psql has flushed.
 MARK = "----- end of block -----"

@@ -7,7 +7,6 @@ from tiny_dancer.batch import NOBODY, Requests, blocks, route_block
 from tiny_dancer.constraints import RoutingConstraints
 from tiny_dancer.errors import NoSuitableAgentError
 from tiny_dancer.policies import POLICIES
-from tiny_dancer.request import Request
 from tiny_dancer.router import Router
 
 DIMENSION = 24
@@ -67,9 +66,9 @@ def test_a_batch_decides_as_single_calls_do(constraints, target, seed):
     router = random_router(rng, int(rng.integers(2, 40)))
     requests = random_requests(rng, 60)
     decision = route_block(router, requests, constraints, target)
-    for i, (tokens, embedding) in enumerate(zip(*requests, strict=True)):
+    for i in range(len(requests.input_tokens)):
         try:
-            single = router.route(Request(int(tokens), embedding), constraints, target)
+            single = router.route(requests.single(i), constraints, target)
         except NoSuitableAgentError:
             assert decision.position[i] == NOBODY
             assert decision.candidates[i] == 0

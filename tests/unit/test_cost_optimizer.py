@@ -62,6 +62,14 @@ def test_a_cap_holds_and_the_rest_goes_to_others():
     assert shared.shares[1].reason == "its cap"
 
 
+def test_an_agent_that_nobody_could_pay_takes_nothing_from_the_others():
+    dear = AgentHistory("dear", 0.9, 1.0, 1e300, 10)
+    shared = CostOptimizer([GOOD, dear]).optimize_budget(1e15).agent_budgets
+    assert shared["good"] == pytest.approx(1e15)
+    capped = CostOptimizer([GOOD, dear]).optimize_budget(100.0, caps={"good": 40.0}).agent_budgets
+    assert capped == {"good": 40.0, "dear": pytest.approx(60.0)}
+
+
 def test_what_caps_keep_out_stays_unallocated():
     caps = {"good": 30.0, "cheap": 20.0}
     shared = CostOptimizer([GOOD, CHEAP]).optimize_budget(100.0, caps=caps)
@@ -98,7 +106,7 @@ def test_limits_of_an_unknown_agent_are_refused():
         CostOptimizer([GOOD]).optimize_budget(100.0, caps={"nobody": 1.0})
 
 
-@pytest.mark.parametrize("budget", [None, -1.0, math.nan, math.inf])
+@pytest.mark.parametrize("budget", [None, -1.0, math.nan, math.inf, 1.7e308])
 def test_a_budget_that_is_no_amount_is_refused(budget):
     with pytest.raises(InvalidArgumentError):
         CostOptimizer([GOOD]).optimize_budget(budget)

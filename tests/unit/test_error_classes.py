@@ -15,6 +15,9 @@ STATES = {
     "NotReadyError": "55000",
     "MissingFileError": "58P01",
     "ReadOnlyError": "25006",
+    "EmbedderConnectionError": "08006",
+    "EmbedderBusyError": "53000",
+    "MissingRightError": "42501",
 }
 
 

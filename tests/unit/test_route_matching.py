@@ -9,8 +9,9 @@ import pytest
 
 from tiny_dancer.near_ties import by_priority
 from tiny_dancer.route_conditions import RequestContext, RouteConditions
+from tiny_dancer.route_matching import RouteMatching
 from tiny_dancer.route_similarity import POOL_TEMPERATURE, confidence, pooled_similarity
-from tiny_dancer.semantic_routes import RouteMatching, SemanticRoute, SemanticRoutes
+from tiny_dancer.semantic_routes import SemanticRoute, SemanticRoutes
 
 
 def at_similarity(*similarities):

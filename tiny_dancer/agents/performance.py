@@ -7,7 +7,7 @@ posterior whose prior has that weight.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,8 +18,7 @@ from tiny_dancer.settings import Settings
 Floats = NDArray[np.float64]
 
 
-@dataclass(frozen=True, slots=True)
-class Outcomes:
+class Outcomes(NamedTuple):
     """What was recorded of every agent of a registry, as arrays of n elements.
 
     Attributes:
@@ -55,7 +54,9 @@ class AgentPerformance:
         requests: recorded outcomes.
         latency_ms: NaN where unknown.
         quality: in [0, 1], NaN where unknown.
-        log_odds: of the quality, kept away from infinity.
+        log_odds: of the quality that is expected of it at large, kept away from infinity. A
+            registered quality is defended longer there than in ``quality``, for chance alone must
+            not turn the ranking of agents round; see ``RobustPrior``.
         output_tokens: expected of a request.
         constant_cost: dollars of a request whatever its input: output, calls, seconds.
         priced: whose price is known.
@@ -76,7 +77,11 @@ class AgentPerformance:
             registry.quality, strength, seen.mean_quality, seen.quality_count
         )
         self._follow_members(registry, seen)
-        self.log_odds: Floats = prior_log_odds(self.quality)
+        self.log_odds: Floats = prior_log_odds(
+            settings.robust_prior.posterior_mean(
+                registry.quality, seen.mean_quality, seen.quality_count
+            )
+        )
         assumed = np.full(len(registry), float(settings.expected_output_tokens))
         self.output_tokens: Floats = blend(
             assumed, strength, seen.mean_output_tokens, seen.output_count

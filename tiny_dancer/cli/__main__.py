@@ -7,12 +7,12 @@ import sys
 from collections.abc import Sequence
 
 from tiny_dancer import __version__
-from tiny_dancer.cli import classifier, demo, model
+from tiny_dancer.cli import classifier, demo, embedder, model
 from tiny_dancer.errors import TinyDancerError
 
 # One module per command. Each has add_parser(commands), whose parser sets the default "run"
 # to a function of the parsed arguments; what a command needs is imported when it runs.
-_COMMANDS = (classifier, demo, model)
+_COMMANDS = (classifier, demo, embedder, model)
 
 _FAILED = 1
 _INTERRUPTED = 130

@@ -6,8 +6,12 @@ import argparse
 from typing import TYPE_CHECKING
 
 from tiny_dancer.cli import models_dir
+from tiny_dancer.errors import InvalidArgumentError
 
 if TYPE_CHECKING:
+    from tiny_dancer.cli.progress_bar import ProgressBar
+    from tiny_dancer.embedding.importing.importer import ImportedModel
+
     Commands = argparse._SubParsersAction[argparse.ArgumentParser]
 
 
@@ -32,17 +36,26 @@ def add_parser(commands: Commands) -> None:
     parser.add_argument(
         "--as",
         dest="provider",
-        choices=["onnx"],
+        choices=["onnx", "static"],
         default="onnx",
-        help="what it becomes (default: onnx)",
+        help="what it becomes: onnx is run by each backend; static is a table of tokens that is "
+        "fitted to the model, which takes some minutes on one core (default: onnx)",
     )
     parser.add_argument(
         "--precision",
         choices=["int8", "fp32"],
-        default="int8",
-        help="of the weights (default: int8)",
+        help="of the weights of an onnx model (default: int8)",
     )
-    parser.add_argument("--name", help="the model's name here (default: as its source)")
+    parser.add_argument(
+        "--teacher",
+        choices=["onnx", "sentence-transformers"],
+        help="what runs the model that a static one is fitted to; sentence-transformers, where "
+        "installed, has more architectures (default: onnx)",
+    )
+    parser.add_argument(
+        "--name",
+        help="the model's name here (default: as its source, with -static for a static one)",
+    )
     models_dir.add_arguments(parser)
     parser.set_defaults(run=run)
 
@@ -54,21 +67,47 @@ def run(arguments: argparse.Namespace) -> None:
         arguments: as parsed.
     """
     from tiny_dancer.cli.progress_bar import ProgressBar
-    from tiny_dancer.embedding.importing.importer import import_model
 
+    _require_fitting_options(arguments)
     with ProgressBar() as progress:
-        imported = import_model(
-            arguments.source,
-            models_dir.models_dir(arguments),
-            name=arguments.name,
-            precision=arguments.precision,
-            progress=progress,
-        )
+        imported = _import(arguments, progress)
     folder = imported.folder
     manifest = folder.manifest
+    original = "fp32" if manifest.provider == "onnx" else "its original"
     print(
         f"{manifest.name}: {manifest.provider} {manifest.precision}, "
         f"{manifest.dimension} dimensions, {folder.size_bytes / 1e6:.1f} MB, "
-        f"checksum {manifest.checksum[:12]}, cosine to fp32 {imported.cosine:.4f}"
+        f"checksum {manifest.checksum[:12]}, cosine to {original} {imported.cosine:.4f}"
     )
-    print(f"in {folder.path}")
+    print(f"in {folder.path}; licence of the weights: {manifest.licence}")
+
+
+def _require_fitting_options(arguments: argparse.Namespace) -> None:
+    unfit = "teacher" if arguments.provider == "onnx" else "precision"
+    if getattr(arguments, unfit) is not None:
+        raise InvalidArgumentError(
+            f"--{unfit} has no meaning with --as {arguments.provider}", hint="Leave it out."
+        )
+
+
+def _import(arguments: argparse.Namespace, progress: ProgressBar) -> ImportedModel:
+    directory = models_dir.models_dir(arguments)
+    if arguments.provider == "static":
+        from tiny_dancer.embedding.importing.static_importer import import_static
+
+        return import_static(
+            arguments.source,
+            directory,
+            name=arguments.name,
+            teacher=arguments.teacher or "onnx",
+            progress=progress,
+        )
+    from tiny_dancer.embedding.importing.importer import import_model
+
+    return import_model(
+        arguments.source,
+        directory,
+        name=arguments.name,
+        precision=arguments.precision or "int8",
+        progress=progress,
+    )

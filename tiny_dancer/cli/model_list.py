@@ -16,6 +16,7 @@ _REGISTERED = (
 )
 _HEADER = ("name", "provider", "precision", "dimension", "MB", "checksum", "state")
 _SHORT = 12
+_PATIENCE_SECONDS = 3.0
 
 
 def add_parser(commands: Commands) -> None:
@@ -56,7 +57,7 @@ def _rows(directory: Path, registered: dict[str, _Registered]) -> list[tuple[str
     here = list_model_names(directory)
     rows = [_row_of_folder(directory, name, registered.get(name)) for name in here]
     absent = [model for name, model in registered.items() if name not in here]
-    return rows + [_row_of_registered(model) for model in absent]
+    return rows + [_row_of_registered(directory, model) for model in absent]
 
 
 class _Registered:
@@ -69,7 +70,7 @@ class _Registered:
         self.provider = provider
         self.dimension = dimension
         self.checksum = checksum
-        self.state = "active" if active else "registered"
+        self.active = active
 
 
 def _registered(url: str) -> dict[str, _Registered]:
@@ -82,7 +83,7 @@ def _row_of_folder(directory: Path, name: str, known: _Registered | None) -> tup
     from tiny_dancer.embedding.model_folder import find_model
     from tiny_dancer.errors import MissingFileError
 
-    state = known.state if known else ""
+    state = _state(directory, known) if known else ""
     try:
         folder = find_model(directory, name, verify="sha256")
     except MissingFileError as error:
@@ -101,11 +102,35 @@ def _row_of_folder(directory: Path, name: str, known: _Registered | None) -> tup
     )
 
 
-def _row_of_registered(model: _Registered) -> tuple[str, ...]:
-    # External and hashing models have no files, so they lie on no host.
-    state = _joined(model.state, "not on this host") if model.provider == "onnx" else model.state
+def _row_of_registered(directory: Path, model: _Registered) -> tuple[str, ...]:
+    state = _state(directory, model)
+    # External and hashing models have no files, so they lie on no host; an embedder has its own.
+    if model.provider in ("onnx", "static"):
+        state = _joined(state, "not on this host")
     checksum = (model.checksum or "")[:_SHORT]
     return (model.name, model.provider, "", str(model.dimension), "", checksum, state)
+
+
+def _state(directory: Path, model: _Registered) -> str:
+    state = "active" if model.active else "registered"
+    if model.provider != "service":
+        return state
+    return _joined(state, _state_of_embedder(directory, model))
+
+
+def _state_of_embedder(directory: Path, model: _Registered) -> str:
+    from tiny_dancer.embedding.service import ask_greeting
+    from tiny_dancer.embedding.socket_address import socket_path
+    from tiny_dancer.errors import TinyDancerError
+
+    try:
+        path = socket_path(directory, model.name)
+        greeting = ask_greeting(path, model.name, timeout=_PATIENCE_SECONDS)
+    except TinyDancerError as error:
+        return error.message
+    if (greeting.name, greeting.checksum) != (model.name, model.checksum):
+        return "but its embedder serves another model"
+    return "by its embedder"
 
 
 def _joined(*parts: str) -> str:

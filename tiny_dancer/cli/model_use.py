@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     Commands = argparse._SubParsersAction[argparse.ArgumentParser]
 
-_USE_MODEL = "SELECT tiny_dancer.use_model(name := %s, discard := %s)"
+_USE_MODEL = "SELECT tiny_dancer.use_model(name := %s, provider := %s, discard := %s)"
 
 
 def add_parser(commands: Commands) -> None:
@@ -24,6 +24,13 @@ def add_parser(commands: Commands) -> None:
         "in one transaction. Refuses where vectors would be lost.",
     )
     parser.add_argument("name", metavar="NAME", help="a model of the database's host")
+    parser.add_argument(
+        "--as",
+        dest="provider",
+        choices=["onnx", "static", "service"],
+        help="who runs it: each backend (onnx, static), or the embedder of the database's host "
+        "(default: as before, else as it was imported)",
+    )
     parser.add_argument("--url", required=True, help="of the database, as libpq takes it")
     parser.add_argument(
         "--discard-vectors",
@@ -41,5 +48,6 @@ def run(arguments: argparse.Namespace) -> None:
     """
     from tiny_dancer.cli.database import fetch_all
 
-    fetch_all(arguments.url, _USE_MODEL, (arguments.name, arguments.discard_vectors))
-    print(f"{arguments.name} is active")
+    parameters = (arguments.name, arguments.provider, arguments.discard_vectors)
+    [(outcome,)] = fetch_all(arguments.url, _USE_MODEL, parameters)
+    print(f"active: {outcome}")

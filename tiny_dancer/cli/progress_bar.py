@@ -11,7 +11,7 @@ from tiny_dancer.errors import MissingFileError
 
 
 class ProgressBar:
-    """Prints each step on stderr, and a bar of bytes while something arrives."""
+    """Prints each step on stderr, and a bar while something arrives or is worked through."""
 
     def __init__(self) -> None:
         self._tqdm = _tqdm()
@@ -47,6 +47,17 @@ class ProgressBar:
             # Nothing but the steps where nobody watches a terminal.
             self._bar = self._tqdm(unit="B", unit_scale=True, leave=False, disable=None)
         self._bar.update(total_bytes - self._bar.n)
+
+    def done(self, done: int, total: int) -> None:
+        """Move the bar of a step whose parts are counted.
+
+        Args:
+            done: parts of it so far.
+            total: parts in all.
+        """
+        if self._bar is None:
+            self._bar = self._tqdm(total=total, leave=False, disable=None)
+        self._bar.update(done - self._bar.n)
 
     def _close(self) -> None:
         if self._bar is not None:

@@ -56,7 +56,7 @@ class Manifest:
         provider: which provider opens it, such as ``onnx``.
         precision: of the weights, ``int8`` or ``fp32``.
         dimension: length of the vectors.
-        max_tokens: the model's window, special tokens included.
+        max_tokens: the model's window, special tokens included; 0 where it has none.
         pooling: how token vectors become one, ``mean`` or ``cls``.
         normalise: whether the vectors have unit norm.
         source: where the weights came from.
@@ -282,8 +282,8 @@ def _parse_manifest(path: Path, fields: object) -> Manifest:
     for key, kind in kinds.items():
         if type(fields.get(key)) is not kind:
             raise _damaged(path, f'{MANIFEST_FILE} has no usable "{key}"')
-    if fields["dimension"] < 1 or fields["max_tokens"] < 1:
-        raise _damaged(path, f"{MANIFEST_FILE} has a dimension or max_tokens below 1")
+    if fields["dimension"] < 1 or fields["max_tokens"] < 0:
+        raise _damaged(path, f"{MANIFEST_FILE} has a dimension or max_tokens that cannot be")
     files = {name: _parse_record(path, name, record) for name, record in fields["files"].items()}
     return Manifest(**{key: fields[key] for key in kinds if key != "files"}, files=files)
 

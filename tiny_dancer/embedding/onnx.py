@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
 from types import ModuleType
 from typing import TYPE_CHECKING
@@ -44,15 +45,16 @@ class OnnxProvider:
     """
 
     def __init__(self, folder: ModelFolder, *, max_windows: int = DEFAULT_MAX_WINDOWS) -> None:
-        if max_windows < 1:
-            raise InvalidArgumentError(f"max_windows must be at least 1, not {max_windows}")
         self._folder = folder
-        self._max_windows = max_windows
+        self._max_windows = _checked_windows(max_windows)
         with quiet_native_load():
             self._tokenizer = load_tokenizer(folder)
             self._session = load_session(folder)
         self._prefix, self._suffix = _special_tokens(self._tokenizer)
         self._window = folder.manifest.max_tokens - len(self._prefix) - len(self._suffix)
+        if self._window < 1:
+            too_short = ValueError(f"a window of {folder.manifest.max_tokens} tokens")
+            raise _unloadable(folder, GRAPH_FILE, too_short)
 
     @property
     def name(self) -> str:
@@ -63,6 +65,18 @@ class OnnxProvider:
     def dimension(self) -> int:
         """Length of the vectors."""
         return self._folder.manifest.dimension
+
+    def with_max_windows(self, max_windows: int) -> OnnxProvider:
+        """Return a provider of the same loaded model for another number of windows.
+
+        Args:
+            max_windows: as of the class.
+        """
+        if max_windows == self._max_windows:
+            return self
+        other = copy.copy(self)
+        other._max_windows = _checked_windows(max_windows)
+        return other
 
     def embed(self, text: str) -> NDArray[np.float32]:
         """Embed one text.
@@ -108,6 +122,12 @@ class OnnxProvider:
         ids = np.array([[*self._prefix, *window, *self._suffix]], dtype=np.int64)
         vector: NDArray[np.float32] = self._session.run([OUTPUT], {INPUT: ids})[0]
         return vector
+
+
+def _checked_windows(max_windows: int) -> int:
+    if max_windows < 1:
+        raise InvalidArgumentError(f"max_windows must be at least 1, not {max_windows}")
+    return max_windows
 
 
 def load_tokenizer(folder: ModelFolder) -> Tokenizer:

@@ -82,10 +82,14 @@ def open_provider(
         from tiny_dancer.embedding.onnx import OnnxProvider
 
         return OnnxProvider(model, max_windows=max_windows)
+    if model.manifest.provider == "static":
+        from tiny_dancer.embedding.static import StaticProvider
+
+        return StaticProvider(model)
     raise NotReadyError(
         f'model "{model.manifest.name}" is for the provider "{model.manifest.provider}", '
         "which this version does not have",
-        hint="Update tiny_dancer, or import the model again with --as onnx.",
+        hint="Update tiny_dancer, or import the model again with --as onnx or static.",
     )
 
 

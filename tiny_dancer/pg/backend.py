@@ -4,24 +4,24 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from pathlib import Path
-from typing import Any
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
-from numpy.typing import NDArray
-
-from tiny_dancer.embedding.external import ExternalProvider
-from tiny_dancer.embedding.hashing import HashingProvider
-from tiny_dancer.embedding.model_folder import find_model
-from tiny_dancer.embedding.provider import EmbeddingProvider, open_provider
-from tiny_dancer.embedding.windows import DEFAULT_MAX_WINDOWS
-from tiny_dancer.errors import MissingFileError
 from tiny_dancer.pg.boundary import server_error_class
-from tiny_dancer.pg.classifier_cache import ClassifierCache
 from tiny_dancer.pg.live_state import LiveRouters
-from tiny_dancer.pg.model import ActiveModel
-from tiny_dancer.pg.route_snapshot import RouteCache
-from tiny_dancer.pg.snapshot import Configuration, SnapshotCache
+from tiny_dancer.pg.snapshot import SnapshotCache
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from tiny_dancer.embedding.provider import EmbeddingProvider
+    from tiny_dancer.pg.classifier_cache import ClassifierCache
+    from tiny_dancer.pg.model import ActiveModel
+    from tiny_dancer.pg.route_snapshot import RouteCache
+    from tiny_dancer.pg.snapshot import Configuration
 
 Row = dict[str, Any]
 
@@ -39,14 +39,35 @@ class Backend:
     def __init__(self, plpy: Any) -> None:
         self.plpy = plpy
         self.server_error = server_error_class(plpy)
-        self.library: Path = Path(__file__).parents[2]
         self.snapshots = SnapshotCache(self)
         self.live = LiveRouters(self)
-        self.classifiers = ClassifierCache(self)
-        self.routes = RouteCache(self)
         self._plans: dict[str, Any] = {}
         self._text_vectors: tuple[ActiveModel | None, dict[str, NDArray[np.float32]]] = (None, {})
         self._provider: tuple[tuple[ActiveModel, int], EmbeddingProvider] | None = None
+
+    # What a decision on a given embedding does not need is imported when it is first used: a new
+    # connection waits for every import.
+
+    @cached_property
+    def classifiers(self) -> ClassifierCache:
+        """The classifiers that this backend has loaded."""
+        from tiny_dancer.pg.classifier_cache import ClassifierCache
+
+        return ClassifierCache(self)
+
+    @cached_property
+    def routes(self) -> RouteCache:
+        """The semantic routes that this backend has loaded."""
+        from tiny_dancer.pg.route_snapshot import RouteCache
+
+        return RouteCache(self)
+
+    @cached_property
+    def library(self) -> Path:
+        """The folder that the library was loaded from."""
+        from pathlib import Path
+
+        return Path(__file__).parents[2]
 
     @property
     def models_dir(self) -> Path:
@@ -115,23 +136,8 @@ class Backend:
             self._text_vectors = (model, {})
         return self._text_vectors[1]
 
-    def open(self, model: ActiveModel, max_windows: int = DEFAULT_MAX_WINDOWS) -> EmbeddingProvider:
-        """Open a model's provider.
+    def open(self, model: ActiveModel, max_windows: int | None = None) -> EmbeddingProvider:
+        """Open a model's provider; see ``open_model``."""
+        from tiny_dancer.pg.open_model import open_model
 
-        Raises:
-            MissingFileError: the model's files are missing, or are not those of the database.
-        """
-        if model.provider == "external":
-            return ExternalProvider(model.dimension, name=model.name)
-        if model.provider == "hashing":
-            return HashingProvider(model.dimension, name=model.name)
-        folder = find_model(self.models_dir, model.name)
-        if folder.manifest.checksum != model.checksum:
-            raise MissingFileError(
-                f'model "{model.name}" on this host is not the one that this database uses',
-                detail=f"Its checksum is {folder.manifest.checksum}, not {model.checksum}.",
-                hint=f"Run on this host: tiny-dancer model import {model.name}; where another "
-                "build is there on purpose, embed everything with it: "
-                f"SELECT tiny_dancer.use_model('{model.name}');",
-            )
-        return open_provider(folder, max_windows=max_windows)
+        return open_model(self, model, max_windows)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 
 import numpy as np
 from numpy.typing import NDArray
 
+from tiny_dancer.agents.agent import MAX_TAGS, check_labels
 from tiny_dancer.batch import (
     NOBODY,
     BatchDecision,
@@ -22,16 +23,18 @@ from tiny_dancer.batch import (
 from tiny_dancer.batch_cost import Options, cheapest, cheapest_above, options
 from tiny_dancer.constraints import RoutingConstraints
 from tiny_dancer.errors import InvalidArgumentError, TinyDancerError
+from tiny_dancer.lexical_features import lexical_features
 from tiny_dancer.pg import store
+from tiny_dancer.pg.nearest import registry_near
 from tiny_dancer.pg.routing import dial
 from tiny_dancer.policies import BATCH_TARGETS, check_target
 from tiny_dancer.reasoning import OBJECTIVES, dollars, milliseconds
-from tiny_dancer.request import Request, check_text, estimate_tokens, unit_vector
+from tiny_dancer.request import check_text, estimate_tokens, unit_vector
 from tiny_dancer.router import Router, number
 
 if TYPE_CHECKING:
     from tiny_dancer.pg.backend import Backend
-    from tiny_dancer.pg.snapshot import Configuration
+    from tiny_dancer.pg.snapshot import Configuration, Snapshot
 
 MAX_REQUESTS = 1_000_000
 # An average floor looks at the whole batch at once: this many requests × agents at most.
@@ -61,6 +64,7 @@ def batch_route(
     embeddings: list[bytes | None] | None,
     quality_floor: float | None,
     cost_weight: float | None,
+    tags: list[str | None] | None,
 ) -> list[Row]:
     """Return the rows of ruvector_batch_route."""
     target = check_target(optimize_for, batch=True)
@@ -75,17 +79,17 @@ def batch_route(
         budget_remaining,
         quality_floor,
     ).checked()
+    labels = check_labels(tags, what="tags", most=MAX_TAGS) or ()
     batch = _check_batch(texts, embeddings)
     snapshot = backend.snapshots.current()
-    if snapshot.registry is None:
-        raise InvalidArgumentError(
-            "the registry is too large to route a batch over",
-            detail="A backend keeps no copy of it, so every request would search the index.",
-            hint="Raise the setting snapshot_megabytes, or route the requests one by one.",
-        )
-    router = backend.live.router(snapshot, snapshot.registry, ())
     errors: dict[int, str] = {}
-    valid = _valid_requests(backend, snapshot.configuration, batch, embeddings, errors)
+    valid = _valid_requests(backend, snapshot, batch, embeddings, errors)
+    if snapshot.registry is None:
+        if joint:
+            _refuse_joint()
+        near = _Near(backend, snapshot, labels, constraints, target, weights)
+        return _rows_near(near, batch, valid, errors)
+    router = backend.live.router(snapshot, snapshot.registry, labels)
     if joint:
         decision = _route_jointly(backend, router, valid.requests, constraints)
     else:
@@ -118,17 +122,19 @@ def _check_batch(
 
 def _valid_requests(
     backend: Backend,
-    configuration: Configuration,
+    snapshot: Snapshot,
     texts: list[str | None],
     embeddings: Sequence[bytes | None] | None,
     errors: dict[int, str],
 ) -> Valid:
     """Check and embed each request; note in ``errors`` what is wrong with the others."""
+    configuration = snapshot.configuration
     most = configuration.settings.max_request_characters
     embedder = _Embedder(backend, configuration, embeddings)
     places: list[int] = []
     vectors: list[NDArray[np.float32]] = []
     tokens: list[int] = []
+    words: list[NDArray[np.float32]] = []
     for place, text in enumerate(texts):
         try:
             checked = check_text(text, what="request", most=most)
@@ -138,9 +144,12 @@ def _valid_requests(
             continue
         places.append(place)
         tokens.append(estimate_tokens(checked))
+        if snapshot.goes_by_wording:
+            words.append(lexical_features(checked))
         embedder.report(place + 1, len(texts))
     stacked = np.zeros((0, embedder.dimension), np.float32) if not vectors else np.stack(vectors)
-    return Valid(places, Requests(np.array(tokens, dtype=np.int64), stacked))
+    lexical = np.stack(words) if words else None
+    return Valid(places, Requests(np.array(tokens, dtype=np.int64), stacked, lexical))
 
 
 class _Embedder:
@@ -187,10 +196,53 @@ def _route_blocks(
     progress = backend.progress(NOTICE_EVERY_SECONDS)
     decisions = []
     for block in _blocks(router, requests):
-        part = Requests(requests.input_tokens[block], requests.embeddings[block])
+        part = requests.part(block)
         decisions.append(route_block(router, part, constraints, target, weights))
         progress(f"routed {block.stop} of {len(requests.input_tokens)} requests")
     return join(decisions) if decisions else _nothing(len(requests.input_tokens))
+
+
+class _Near(NamedTuple):
+    """How requests are routed one by one over the agents near to each."""
+
+    backend: Backend
+    snapshot: Snapshot
+    tags: tuple[str, ...]
+    constraints: RoutingConstraints
+    target: str
+    weights: Any
+
+
+def _rows_near(
+    near: _Near, texts: list[str | None], valid: Valid, errors: dict[int, str]
+) -> list[Row]:
+    """Route over a registry too large to keep: each request over the agents nearest to it."""
+    rows = [_failed(place, text, errors.get(place)) for place, text in enumerate(texts)]
+    progress = near.backend.progress(NOTICE_EVERY_SECONDS)
+    for index, place in enumerate(valid.places):
+        one = valid.requests.part(slice(index, index + 1))
+        router = _router_near(near, one.embeddings[0])
+        decision = route_block(router, one, near.constraints, near.target, near.weights)
+        wrong = {}
+        if decision.position[0] == NOBODY:
+            wrong[0] = _nobody(router, one, 0, near.constraints)
+        [row] = _rows(router, [texts[place]], [0], decision, near.target, wrong)
+        rows[place] = (place + 1, *row[1:])
+        progress(f"routed {index + 1} of {len(valid.places)} requests")
+    return rows
+
+
+def _router_near(near: _Near, vector: NDArray[np.float32]) -> Router:
+    registry = registry_near(near.backend, near.snapshot.configuration, vector)
+    return near.backend.live.router(near.snapshot, registry, near.tags)
+
+
+def _refuse_joint() -> NoReturn:
+    raise InvalidArgumentError(
+        "the registry is too large to minimise the total cost of a batch over it",
+        detail="A backend keeps no copy of it, so no request is weighed against every agent.",
+        hint="Raise the setting snapshot_megabytes, or optimize for something else.",
+    )
 
 
 def _blocks(router: Router, requests: Requests) -> Any:
@@ -213,7 +265,7 @@ def _route_jointly(
     decisions, choices = [], []
     latency = router.performance.latency_ms
     for block in _blocks(router, requests):
-        part = Requests(requests.input_tokens[block], requests.embeddings[block])
+        part = requests.part(block)
         estimate = estimate_block(router, part)
         kept = candidates_of(router, part, estimate, each)
         usable = kept.any(axis=1)
@@ -258,12 +310,16 @@ def _check_joint_size(elements: int) -> None:
 
 def _nobody(router: Router, requests: Requests, index: int, constraints: RoutingConstraints) -> str:
     """Return why nobody fits, as the single call says it."""
-    single = Request(int(requests.input_tokens[index]), requests.embeddings[index])
+    single = requests.single(index)
     try:
         router.candidates(router.estimate(single), single, constraints)
     except TinyDancerError as error:
         return f"{error.message}: {error.detail}" if error.detail else error.message
     raise AssertionError("a batch and a single call disagree")  # pragma: no cover
+
+
+def _failed(place: int, text: str | None, error: str | None) -> Row:
+    return (place + 1, text, None, None, None, None, None, error)
 
 
 def _rows(
@@ -274,10 +330,7 @@ def _rows(
     target: str,
     errors: dict[int, str],
 ) -> list[Row]:
-    rows: list[Row] = [
-        (place + 1, text, None, None, None, None, None, errors.get(place))
-        for place, text in enumerate(texts)
-    ]
+    rows = [_failed(place, text, errors.get(place)) for place, text in enumerate(texts)]
     names = router.registry.names
     latencies = [number(value) for value in router.performance.latency_ms]
     ranks = "is chosen of" if target in BATCH_TARGETS else "ranks first of"

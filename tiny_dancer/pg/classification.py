@@ -14,6 +14,7 @@ from tiny_dancer.classifier import RouteClassifier
 from tiny_dancer.embedding.native_libraries import release_free_memory
 from tiny_dancer.errors import InvalidArgumentError
 from tiny_dancer.pg.examples import READING_ONLY, read_examples
+from tiny_dancer.pg.own_path import own_path
 from tiny_dancer.pg.read_only import require_writable
 from tiny_dancer.request import check_text, unit_vector
 from tiny_dancer.starting_corpus.corpus import StartingRequest, load
@@ -103,7 +104,14 @@ def train_classifier(
     """Train a classifier from a query and activate it; return what was measured."""
     require_writable(backend, "train a classifier")
     checked = check_name(name, what="classifier name")
-    rows = backend.rows(LABELLED_TEXTS, ("text",), query)
+    rows = backend.rows(LABELLED_TEXTS, ("pg_catalog.text",), query)
+    with own_path(backend):
+        return _train_on(backend, checked, rows, multi_label=bool(multi_label))
+
+
+def _train_on(
+    backend: Backend, name: str, rows: Any, *, multi_label: bool
+) -> list[tuple[str, float]]:
     if not len(rows):
         raise InvalidArgumentError(
             "the query returns no rows", hint="It must return rows (text, label)."
@@ -111,7 +119,7 @@ def train_classifier(
     examples = [(row["content"], check_name(row["label"], what="label")) for row in rows]
     configuration = backend.snapshots.configuration()
     vectors = embed_distinct(backend, configuration, [text for text, _ in examples])
-    metrics = train(backend, checked, examples, vectors, multi_label=bool(multi_label))
+    metrics = train(backend, name, examples, vectors, multi_label=multi_label)
     return list(metrics.items())
 
 

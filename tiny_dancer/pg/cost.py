@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from tiny_dancer.cost_optimizer import PERIOD_DAYS, AgentHistory, BudgetAllocation, CostOptimizer
 from tiny_dancer.errors import InvalidArgumentError
+from tiny_dancer.lexical_features import lexical_features
+from tiny_dancer.pg.predicted_quality import note_foreseen_outcome
 from tiny_dancer.pg.read_only import require_writable
 from tiny_dancer.request import check_text, unit_vector
 from tiny_dancer.settings import Settings
@@ -16,8 +18,9 @@ if TYPE_CHECKING:
     from tiny_dancer.pg.backend import Backend, Row
 
 PUT_REQUEST_VECTOR = """
-INSERT INTO tiny_dancer.request_vectors (usage_id, model_id, embedding)
-VALUES ($1, $2, tiny_dancer.to_halfvec($3))
+INSERT INTO tiny_dancer.request_vectors
+    (usage_id, model_id, embedding, features)
+VALUES ($1, $2, tiny_dancer.to_halfvec($3), $4)
 """
 # What an active agent cost, and how it did, over the past period; its registered figures beside.
 HISTORY = """
@@ -60,10 +63,19 @@ def record_request_vector(
         return False
     else:
         most = configuration.settings.max_request_characters
-        text = check_text(request, what="request", most=most)
-        vector = backend.provider(configuration).embed(text)
-    types = ("bigint", "bigint", "real[]")
-    backend.rows(PUT_REQUEST_VECTOR, types, usage_id, model.id, vector.tolist())
+        vector = backend.provider(configuration).embed(
+            check_text(request, what="request", most=most)
+        )
+    text = request if request and not request.isspace() else None
+    backend.rows(
+        PUT_REQUEST_VECTOR,
+        ("bigint", "bigint", "real[]", "real[]"),
+        usage_id,
+        model.id,
+        vector.tolist(),
+        None if text is None else lexical_features(text).tolist(),
+    )
+    note_foreseen_outcome(backend, usage_id, vector, text)
     return True
 
 

@@ -12,17 +12,34 @@ import tiny_dancer
 from tiny_dancer.embedding.model_folder import find_model
 from tiny_dancer.errors import TinyDancerError
 from tiny_dancer.index import hnsw
-from tiny_dancer.pg import nearest, nearest_routes, route_index, route_store, store
+from tiny_dancer.pg import (
+    nearest,
+    nearest_routes,
+    route_index,
+    route_store,
+    router_models,
+    store,
+)
+from tiny_dancer.pg.model_build import OF_THIS_HOST
 
 if TYPE_CHECKING:
     from tiny_dancer.pg.backend import Backend
 
 LEAST_VECTOR = (0, 7)
 MEMORY_LIMIT_MB = 90.0
-# Needed to embed text with the default model; numpy is needed always.
-PACKAGES = ("numpy", "onnxruntime", "tokenizers")
+# What every backend needs, and what only those need that run a transformer themselves.
+PACKAGES = ("numpy",)
+ONNX_PACKAGES = ("onnxruntime", "tokenizers")
 
 SERVER = "SELECT current_setting('server_version') AS version, pg_is_in_recovery() AS is_standby"
+# The oldest outcome that is not summed up yet, through the index on time.
+MAINTENANCE = """
+SELECT extract(epoch FROM clock_timestamp() - min(u.recorded_at))::float8 / 86400 AS days
+FROM tiny_dancer.usage u
+WHERE u.recorded_at > '-infinity' AND u.recorded_at >= coalesce(
+    (SELECT s.rolled_until FROM tiny_dancer.usage_rollup_state s), '-infinity')
+"""
+OVERDUE_DAYS = 2.0
 INDEX = "SELECT to_regclass('tiny_dancer.' || quote_ident($1)) IS NOT NULL AS exists"
 
 
@@ -54,10 +71,15 @@ def _server(backend: Backend) -> Iterator[Finding]:
 def _packages(backend: Backend) -> Iterator[Finding]:
     import importlib.metadata  # slow to import, and nothing else needs it
 
-    for package in PACKAGES:
+    model = backend.snapshots.configuration().model
+    needed = PACKAGES if model and model.provider != "onnx" else PACKAGES + ONNX_PACKAGES
+    for package in PACKAGES + ONNX_PACKAGES:
         try:
             distribution = importlib.metadata.distribution(package)
         except importlib.metadata.PackageNotFoundError:
+            if package not in needed:
+                yield Finding(package, True, "not installed, and the active model needs it not")
+                continue
             yield Finding(
                 package,
                 False,
@@ -89,8 +111,11 @@ def _model(backend: Backend) -> Iterator[Finding]:
         configuration = backend.snapshots.configuration()
         model = configuration.required_model
         backend.provider(configuration)
-        if model.provider == "onnx":
+        if model.provider in OF_THIS_HOST:
             find_model(backend.models_dir, model.name, verify="sha256")
+        elif model.provider == "service":
+            # A connection that is open already would not notice that the socket is gone.
+            backend.open(model)
     except TinyDancerError as error:
         yield Finding("embedding model", False, error.message, error.hint)
         return
@@ -145,6 +170,27 @@ def _hnswlib(has_graph: bool, rebuild: str) -> Finding:
     return Finding("route index", True, "hnswlib")
 
 
+def _maintenance(backend: Backend) -> Iterator[Finding]:
+    row: Any = backend.row(MAINTENANCE)
+    days = row["days"]
+    if days is None or days <= OVERDUE_DAYS:
+        yield Finding("maintenance", True, "not overdue")
+        return
+    yield Finding(
+        "maintenance",
+        False,
+        f"outcomes of the past {days:.0f} days are not summed up: analytics are slower",
+        "Run SELECT * FROM tiny_dancer.maintain(); every hour or every day, as an administrator.",
+    )
+
+
+def _router_model(backend: Backend) -> Iterator[Finding]:
+    found = router_models.examine(backend)
+    if found is not None:
+        ok, finding, remedy = found
+        yield Finding("router model", ok, finding, remedy)
+
+
 def _memory(backend: Backend) -> Iterator[Finding]:
     used = private_megabytes()
     if used is not None:
@@ -169,5 +215,7 @@ EXAMINATIONS: tuple[Callable[..., Iterator[Finding]], ...] = (
     _model,
     _registry,
     _routes,
+    _maintenance,
+    _router_model,
     _memory,
 )

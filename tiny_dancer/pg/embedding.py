@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 MAX_BATCH = 100_000
 # How often a long loop tells how far it is and lets a cancel through.
 NOTICE_EVERY = 500
+# Between two chances to cancel; an embedder gets so many in one request.
+TEXTS_AT_ONCE = 25
 
 
 def embed(backend: Backend, content: str | None) -> str:
@@ -39,11 +41,12 @@ def embed_batch(backend: Backend, contents: list[str | None] | None) -> list[tup
 
 def _embed_each(backend: Backend, texts: list[str]) -> list[tuple[int, str]]:
     provider = backend.provider(backend.snapshots.configuration())
-    vectors = []
-    for ordinal, text in enumerate(texts, start=1):
-        vectors.append((ordinal, store.vector_text(provider.embed(text))))
-        if ordinal % NOTICE_EVERY == 0:
-            backend.report_progress(f"embedded {ordinal} of {len(texts)} texts")
-        elif ordinal % 32 == 0:
+    vectors: list[tuple[int, str]] = []
+    for start in range(0, len(texts), TEXTS_AT_ONCE):
+        part = provider.embed_batch(texts[start : start + TEXTS_AT_ONCE])
+        vectors += enumerate(map(store.vector_text, part), start=start + 1)
+        if len(vectors) % NOTICE_EVERY == 0:
+            backend.report_progress(f"embedded {len(vectors)} of {len(texts)} texts")
+        else:
             backend.allow_cancel()
     return vectors

@@ -8,7 +8,7 @@ could still write; ``READING_ONLY`` keeps them from it.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from tiny_dancer.errors import InvalidArgumentError
@@ -27,7 +27,10 @@ READING_ONLY = """
 
 
 def read_examples(
-    backend: Backend, query: str | None, columns: Sequence[str]
+    backend: Backend,
+    query: str | None,
+    columns: Sequence[str],
+    optional: Mapping[str, str] | None = None,
 ) -> list[tuple[Any, ...]]:
     """Return the rows of a query.
 
@@ -35,6 +38,8 @@ def read_examples(
         backend: of this process.
         query: one SELECT, with or without a semicolon at its end.
         columns: ``name type`` of what the query must return, in order.
+        optional: further ones that it may return, all or none, and for each the expression over
+            ``example`` that is returned in its place.
 
     Raises:
         InvalidArgumentError: the query is empty, or returns other columns or more rows than can be
@@ -45,9 +50,11 @@ def read_examples(
             "query must not be empty",
             hint=f"Give a SELECT that returns {len(columns)} columns: {', '.join(columns)}.",
         )
-    _check_columns(backend, query, columns)
+    further = optional or {}
+    if not _has_optional(backend, query, columns, list(further)):
+        further = {}
     examples: list[tuple[Any, ...]] = []
-    cursor = backend.plpy.cursor(_wrapped(query, columns))
+    cursor = backend.plpy.cursor(_wrapped(query, columns, further))
     while rows := cursor.fetch(ROWS_AT_ONCE):
         examples += [tuple(row.values()) for row in rows]
         if len(examples) > MAX_EXAMPLES:
@@ -63,19 +70,27 @@ def _relation(query: str) -> str:
     return f"(\n{query.strip().rstrip(';')}\n) AS example"
 
 
-def _wrapped(query: str, columns: Sequence[str]) -> str:
-    names = ", ".join(column.split()[0] for column in columns)
-    wanted = ", ".join(f"example.{column.replace(' ', '::', 1)}" for column in columns)
-    return f"SELECT {wanted} FROM {_relation(query)} ({names})"
+def _wrapped(query: str, columns: Sequence[str], further: Mapping[str, str]) -> str:
+    names = [column.split()[0] for column in (*columns, *further)]
+    wanted = [f"example.{column.replace(' ', '::pg_catalog.', 1)}" for column in columns]
+    wanted += [f"{value} AS {column.split()[0]}" for column, value in further.items()]
+    return f"SELECT {', '.join(wanted)} FROM {_relation(query)} ({', '.join(names)})"
 
 
-def _check_columns(backend: Backend, query: str, columns: Sequence[str]) -> None:
+def _has_optional(
+    backend: Backend, query: str, columns: Sequence[str], optional: Sequence[str]
+) -> bool:
+    """Return whether the query returns the optional columns too; refuse any other number."""
     no_rows = f"SELECT * FROM {_relation(query)} LIMIT 0"
     # A cursor takes one statement and no more, and execute() would take several.
     backend.plpy.cursor(no_rows).close()
     found = backend.plpy.execute(no_rows).colnames()
-    if len(found) != len(columns):
-        raise InvalidArgumentError(
-            f"the query returns {len(found)} columns",
-            hint=f"It must return {len(columns)}: {', '.join(columns)}.",
-        )
+    if len(found) == len(columns):
+        return False
+    if optional and len(found) == len(columns) + len(optional):
+        return True
+    may = f", and may return {', '.join(optional)}" if optional else ""
+    raise InvalidArgumentError(
+        f"the query returns {len(found)} columns",
+        hint=f"It must return {len(columns)}: {', '.join(columns)}{may}.",
+    )

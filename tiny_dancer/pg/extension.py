@@ -20,7 +20,7 @@ ENTRY_POINTS = {
     "embed_batch": "embedding",
     "use_model": "model_switch",
     "route": "routing",
-    "explain_route": "routing",
+    "explain_route": "explaining",
     "route_multi": "multi_agent",
     "batch_route": "batch",
     "create_route": "routes",
@@ -32,6 +32,13 @@ ENTRY_POINTS = {
     "classify_capabilities": "classification",
     "labelled_texts": "classification",
     "train_classifier": "classification",
+    "judged_requests": "judged_requests",
+    "train_router": "router_training",
+    "activate_router": "router_models",
+    "predict_quality": "predicted_quality",
+    "replay": "replay",
+    "request_texts": "calibration",
+    "calibrate_router": "calibration",
     "record_request_vector": "cost",
     "optimize_budget": "cost",
     "setup": "operations",
@@ -74,7 +81,8 @@ def start(plpy: Any, version: str) -> Extension:
                 f"this session holds the library of version {tiny_dancer.__version__}, "
                 f"and the extension is at version {version}",
                 detail="The extension was updated while this session was connected.",
-                hint="Reconnect.",
+                hint='Reconnect; where that does not help, run "make install" of the extension\'s '
+                "version on this host.",
             ),
             server_error_class(plpy),
         )

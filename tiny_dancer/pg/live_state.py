@@ -10,8 +10,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,6 +22,8 @@ from tiny_dancer.router import Router
 from tiny_dancer.settings import Settings
 
 if TYPE_CHECKING:
+    from tiny_dancer.learning.learned_quality import LearnedQuality
+    from tiny_dancer.learning.router_model import RouterModel
     from tiny_dancer.pg.backend import Backend, Row
     from tiny_dancer.pg.snapshot import Snapshot
 
@@ -32,17 +33,22 @@ READING_SHARE = 0.05
 OUTCOMES = "SELECT * FROM tiny_dancer.agent_outcomes()"
 HEALTH = "SELECT agent_id, available, in_flight FROM tiny_dancer.agent_health()"
 AGENT_BUDGETS = "SELECT agent_id, remaining FROM tiny_dancer.agent_budgets()"
+OUTCOMES_SINCE = "SELECT * FROM tiny_dancer.outcomes_since($1, $2)"
 TAG_BUDGETS = "SELECT tag, remaining FROM tiny_dancer.tag_budgets()"
 
 
-@dataclass(frozen=True, slots=True)
-class Readings:
-    """What was read at one moment, by the ids of agents."""
+class Readings(NamedTuple):
+    """What was read at one moment, by the ids of agents.
+
+    Attributes:
+        news: outcomes since the active router model was trained.
+    """
 
     outcomes: dict[int, Row]
     health: dict[int, Row]
     budgets: dict[int, float]
     tag_budgets: dict[str, float]
+    news: dict[int, Row]
 
     def performance(self, registry: AgentRegistry, settings: Settings) -> AgentPerformance:
         """Return what is expected of the agents of a registry."""
@@ -60,6 +66,31 @@ class Readings:
             mean_latency_ms=_column(rows, "avg_latency_ms"),
             output_count=_column(rows, "outputs"),
             mean_output_tokens=_column(rows, "avg_output_tokens"),
+        )
+
+    def learned(
+        self,
+        router_model: RouterModel | None,
+        registry: AgentRegistry,
+        settings: Settings,
+        performance: AgentPerformance,
+    ) -> LearnedQuality | None:
+        """Return what was learned about the agents of a registry, None where nothing was."""
+        if router_model is None:
+            return None
+        from tiny_dancer.learning.learned_quality import LearnedQuality, NewOutcomes
+        from tiny_dancer.predictors.prior_blend import PriorBlend
+
+        rows = [self.news.get(agent_id, {}) for agent_id in registry.ids]
+        news = NewOutcomes(
+            count=_column(rows, "outcomes"),
+            quality=_column(rows, "quality"),
+            foreseen=_column(rows, "foreseen"),
+            foreseen_quality=_column(rows, "foreseen_quality"),
+        )
+        blending = PriorBlend(settings.robust_prior, settings.learning_strength)
+        return LearnedQuality(
+            router_model, registry, performance, settings.similarity_weight, blending, news
         )
 
     def live_state(self, registry: AgentRegistry, tags: Iterable[str] = ()) -> LiveState:
@@ -105,17 +136,24 @@ class LiveRouters:
         settings = snapshot.configuration.settings
         if self._router is None or self._router[0] is not registry:
             live = readings.live_state(registry)
-            router = Router(registry, settings, readings.performance(registry, settings), live)
+            performance = readings.performance(registry, settings)
+            learned = readings.learned(snapshot.router_model, registry, settings, performance)
+            router = Router(registry, settings, performance, live, learned)
             self._router = (registry, router)
         kept = self._router[1]
         if not readings.tag_budgets or not any(tag in readings.tag_budgets for tag in tags):
             return kept
         live = readings.live_state(registry, tags)
-        return Router(registry, settings, kept.performance, live)
+        return Router(registry, settings, kept.performance, live, kept.learned)
 
     def _current(self, snapshot: Snapshot) -> Readings:
         now = time.monotonic()
-        key = (self._backend.snapshots.role, snapshot.configuration.settings)
+        learned = snapshot.router_model
+        key = (
+            self._backend.snapshots.role,
+            snapshot.configuration.settings,
+            None if learned is None else learned.id,
+        )
         if (
             self._readings is None
             or now >= self._stale_at
@@ -123,7 +161,7 @@ class LiveRouters:
             or snapshot.is_filtered
             or self._backend.snapshots.is_live_state_filtered
         ):
-            self._readings = self._read()
+            self._readings = self._read(learned)
             self._key, self._router = key, None
             took = time.monotonic() - now
             age = snapshot.configuration.settings.live_state_seconds
@@ -132,13 +170,18 @@ class LiveRouters:
             self._stale_at = now + age
         return self._readings
 
-    def _read(self) -> Readings:
+    def _read(self, router_model: RouterModel | None) -> Readings:
         rows = self._backend.rows
+        since: Iterable[Row] = ()
+        if router_model is not None:
+            which = (router_model.id, router_model.last_usage_id)
+            since = rows(OUTCOMES_SINCE, ("bigint", "bigint"), *which)
         return Readings(
             outcomes={row["agent_id"]: row for row in rows(OUTCOMES)},
             health={row["agent_id"]: row for row in rows(HEALTH)},
             budgets={row["agent_id"]: row["remaining"] for row in rows(AGENT_BUDGETS)},
             tag_budgets={row["tag"]: row["remaining"] for row in rows(TAG_BUDGETS)},
+            news={row["agent_id"]: row for row in since},
         )
 
 

@@ -5,20 +5,19 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from tiny_dancer.agents.capabilities import capability_text
-from tiny_dancer.embedding.model_folder import find_model, list_model_names, validate_model_name
-from tiny_dancer.errors import InvalidArgumentError, NotReadyError, UnknownObjectError, shown
+from tiny_dancer.embedding.model_folder import validate_model_name
+from tiny_dancer.errors import NotReadyError, shown
 from tiny_dancer.pg import route_store, store
 from tiny_dancer.pg.embedding import NOTICE_EVERY
 from tiny_dancer.pg.model import ActiveModel
+from tiny_dancer.pg.model_build import WITH_CHECKSUM, Build, check_stated, find_build
 
 if TYPE_CHECKING:
     from tiny_dancer.pg.backend import Backend
 
-PROVIDERS = ("onnx", "external", "hashing")
-DEFAULT_HASHING_DIMENSION = 384
-
 MODEL = "SELECT id, name, provider, dimension, checksum FROM tiny_dancer.models WHERE name = $1"
 RENAME = "UPDATE tiny_dancer.models SET name = $2 WHERE id = $1"
+RUN_BY = "UPDATE tiny_dancer.models SET provider = $2 WHERE id = $1"
 ADD_MODEL = """
 INSERT INTO tiny_dancer.models (name, provider, dimension, checksum) VALUES ($1, $2, $3, $4)
 RETURNING id, name, provider, dimension, checksum
@@ -75,9 +74,7 @@ def use_model(
 ) -> str:
     """Make a model the active one, and embed agents and routes with it. All of it, or nothing."""
     checked = validate_model_name(name or "")
-    model = _known_model(backend, checked, provider, dimension)
-    if model is None or _was_built_anew(backend, model):
-        model = _add_model(backend, checked, provider, dimension)
+    model = _registered_model(backend, checked, provider, dimension)
     if not discard:
         _refuse_loss(backend, model)
     backend.rows(DEACTIVATE)
@@ -104,32 +101,35 @@ def _refuse_loss(backend: Backend, model: ActiveModel) -> None:
         )
 
 
-def _known_model(
+def _registered_model(
     backend: Backend, name: str, provider: str | None, dimension: int | None
-) -> ActiveModel | None:
-    row = backend.row(MODEL, ("text",), name)
-    if row is None:
-        return None
-    model = ActiveModel(**row)
-    _check_stated(model.name, "provider", provider, model.provider)
-    _check_stated(model.name, "dimension", dimension, model.dimension)
-    return model
+) -> ActiveModel:
+    """Return the row of a model as it is to be had now: an old one, a changed or a new one.
 
-
-def _was_built_anew(backend: Backend, model: ActiveModel) -> bool:
-    """Whether the model on this host is another build than the one the database knows.
-
-    Vectors of two builds are not compared either: the row of the old one gets a name of its own.
+    Vectors of two builds are not compared, so a build of another checksum gets a row of its own
+    and the old one another name. One of the same checksum makes the same vectors, whether this
+    backend runs it or the embedder does: its row stays, and says who runs it.
     """
-    if model.provider != "onnx":
-        return False
-    manifest = find_model(backend.models_dir, model.name).manifest
-    if manifest.checksum == model.checksum:
-        # Opened once before anything refers to it: what is missing is said here.
-        backend.open(model)
-        return False
-    backend.rows(RENAME, ("bigint", "text"), model.id, retired_name(model))
-    return True
+    row = backend.row(MODEL, ("text",), name)
+    known = ActiveModel(**row) if row else None
+    if known is None:
+        return _add_model(backend, name, find_build(backend, name, provider, dimension))
+    if provider not in WITH_CHECKSUM or known.provider not in WITH_CHECKSUM:
+        check_stated(name, "provider", provider, known.provider)
+    if known.checksum is None:
+        check_stated(name, "dimension", dimension, known.dimension)
+        return known
+    present = "service" if known.provider == "service" else None
+    build = find_build(backend, name, provider or present, dimension)
+    if build.checksum != known.checksum:
+        backend.rows(RENAME, ("bigint", "text"), known.id, retired_name(known))
+        return _add_model(backend, name, build)
+    model = known._replace(provider=build.provider)
+    if model != known:
+        backend.rows(RUN_BY, ("bigint", "text"), model.id, model.provider)
+    # Opened once before anything refers to it: what is missing is said here.
+    backend.open(model)
+    return model
 
 
 def retired_name(model: ActiveModel) -> str:
@@ -137,43 +137,9 @@ def retired_name(model: ActiveModel) -> str:
     return f"{model.name[:80]}.{(model.checksum or '')[:12]}"
 
 
-def _check_stated(name: str, what: str, stated: Any, present: Any) -> None:
-    if stated is not None and stated != present:
-        raise InvalidArgumentError(
-            f"model {name!r} has {what} {present}, not {str(stated)[:80]}",
-            hint="Leave it out, or choose another name for another model.",
-        )
-
-
-def _add_model(
-    backend: Backend, name: str, provider: str | None, dimension: int | None
-) -> ActiveModel:
-    chosen = "onnx" if provider is None else provider
-    if chosen not in PROVIDERS:
-        raise InvalidArgumentError(
-            f"unknown provider {shown(provider)}", hint=f"Use one of: {', '.join(PROVIDERS)}."
-        )
-    checksum = None
-    if chosen == "onnx":
-        installed = list_model_names(backend.models_dir)
-        if name not in installed:
-            raise UnknownObjectError(
-                f"model {name!r} is not installed on this host",
-                detail=f"Installed are: {', '.join(installed) or 'none'}.",
-                hint=f"Run on this host: tiny-dancer model import {name}",
-            )
-        manifest = find_model(backend.models_dir, name).manifest
-        _check_stated(name, "dimension", dimension, manifest.dimension)
-        dimension, checksum = manifest.dimension, manifest.checksum
-    elif chosen == "hashing" and dimension is None:
-        dimension = DEFAULT_HASHING_DIMENSION
-    if dimension is None or not 1 <= dimension <= 16_000:
-        raise InvalidArgumentError(
-            f"dimension of model {name!r} is {dimension}",
-            hint="Give the length of its vectors, from 1 to 16000.",
-        )
+def _add_model(backend: Backend, name: str, build: Build) -> ActiveModel:
     types = ("text", "text", "integer", "text")
-    row: Any = backend.row(ADD_MODEL, types, name, chosen, dimension, checksum)
+    row: Any = backend.row(ADD_MODEL, types, name, build.provider, build.dimension, build.checksum)
     return ActiveModel(**row)
 
 

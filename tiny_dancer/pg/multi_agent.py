@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from tiny_dancer.agents.capabilities import capability_key
 from tiny_dancer.errors import InvalidArgumentError
+from tiny_dancer.lexical_features import lexical_features
 from tiny_dancer.multi_agent import (
     MAX_AGENTS,
     Part,
@@ -56,11 +57,16 @@ def _pipeline(backend: Backend, call: Call, team: Team, num_agents: int) -> Plan
     # More agents than parts: the others take the request as a whole, after its parts.
     texts += [call.text] * (stages - len(texts))
     if call.configuration.required_model.provider == "external":
-        parts = [Part(text, call.request.embedding) for text in texts]
+        parts = [_part(call, text, call.request.embedding) for text in texts]
         return pipeline(team, parts, {})
     provider = backend.provider(call.configuration)
-    parts = [Part(text, provider.embed(text)) for text in texts]
+    parts = [_part(call, text, provider.embed(text)) for text in texts]
     return pipeline(team, parts, _capability_vectors(backend, call, team))
+
+
+def _part(call: Call, text: str, embedding: NDArray[np.float32]) -> Part:
+    # The wording matters of the parts where it matters of the whole.
+    return Part(text, embedding, None if call.request.lexical is None else lexical_features(text))
 
 
 def _capability_vectors(backend: Backend, call: Call, team: Team) -> dict[str, NDArray[np.float32]]:

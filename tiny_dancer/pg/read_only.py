@@ -9,7 +9,10 @@ from tiny_dancer.errors import ReadOnlyError
 if TYPE_CHECKING:
     from tiny_dancer.pg.backend import Backend
 
-IS_READ_ONLY = "SELECT current_setting('transaction_read_only')::boolean AS is_read_only"
+# Every name is qualified: some that ask run on the caller's search path.
+IS_READ_ONLY = """
+SELECT pg_catalog.current_setting('transaction_read_only')::pg_catalog.bool AS is_read_only
+"""
 
 
 def require_writable(backend: Backend, what: str) -> None:

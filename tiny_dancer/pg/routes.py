@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Container, Sequence
+from collections.abc import Callable, Collection, Container, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -219,22 +219,23 @@ def _require_writable(backend: Backend) -> None:
         )
 
 
-def best_route(
-    backend: Backend,
-    vector: Vectors,
-    target_agents: Collection[str],
-    context: RequestContext | None = None,
-) -> RouteMatch | None:
-    """Return the best route in scope to one of the agents, None where the request means none.
+def route_finder(
+    backend: Backend, vector: Vectors, context: str | None
+) -> Callable[[Collection[str]], RouteMatch | None]:
+    """Return what finds the route in scope that a request means, to one of some agents.
 
     Args:
         backend: of this process.
         vector: unit vector of the request by the active model.
-        target_agents: names of the agents that may be chosen.
-        context: of the request, for conditions on it.
+        context: of the request as JSON, for conditions on it.
     """
-    _, matches = _match(backend, backend.routes.current(), vector, 1, context, target_agents)
-    return matches[0] if matches else None
+    asked = None if context is None else RequestContext.parse(json.loads(context))
+
+    def best_route(target_agents: Collection[str]) -> RouteMatch | None:
+        _, matches = _match(backend, backend.routes.current(), vector, 1, asked, target_agents)
+        return matches[0] if matches else None
+
+    return best_route
 
 
 def _match(

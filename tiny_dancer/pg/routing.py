@@ -2,32 +2,32 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Collection
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from tiny_dancer.agents.agent import MAX_TAGS, check_fraction, check_labels
-from tiny_dancer.constraints import RoutingConstraints
+from tiny_dancer.constraints import NO_DEMANDS, RoutingConstraints
 from tiny_dancer.errors import InvalidArgumentError
-from tiny_dancer.explanation import explain
-from tiny_dancer.pg import nearest
-from tiny_dancer.pg.recording import record_decision
-from tiny_dancer.pg.routes import best_route
 from tiny_dancer.policies import Weights, check_target
 from tiny_dancer.reasoning import standings_json
 from tiny_dancer.request import Request, check_text, estimate_tokens, unit_vector
-from tiny_dancer.route_conditions import RequestContext
-from tiny_dancer.router import Router, SemanticMatch
-from tiny_dancer.semantic_routes import RouteMatch
+from tiny_dancer.router import Router, RoutingDecision, SemanticMatch
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from tiny_dancer.agents.registry import AgentRegistry
+    from tiny_dancer.exploration import Exploration
     from tiny_dancer.pg.backend import Backend
-    from tiny_dancer.pg.snapshot import Configuration
+    from tiny_dancer.pg.snapshot import Configuration, Snapshot
+    from tiny_dancer.settings import Settings
 
 
-@dataclass(frozen=True, slots=True)
-class Call:
+# What a plain decision does without (semantic routes, recording, exploration, pgvector) is imported
+# where it is used: a new connection waits for every import.
+
+
+class Call(NamedTuple):
     """The checked arguments of a routing call, and the router that answers it."""
 
     router: Router
@@ -50,8 +50,9 @@ def route(backend: Backend, *arguments: Any) -> tuple[Any, ...]:
         call.optimize_for,
         call.weights,
         _semantic_match(backend, call, context) if use_semantic_routes else None,
+        _exploration(backend, call.configuration.settings) if record else None,
     )
-    decision_id = record_decision(backend, call, decision) if record else None
+    decision_id = _record(backend, call, decision) if record else None
     return (
         decision.agent_name,
         decision.confidence,
@@ -69,36 +70,39 @@ def route(backend: Backend, *arguments: Any) -> tuple[Any, ...]:
 
 def _semantic_match(backend: Backend, call: Call, context: str | None) -> SemanticMatch:
     """Return the function that finds the semantic route of a call."""
-    asked = None if context is None else RequestContext.parse(json.loads(context))
+    from tiny_dancer.pg.routes import route_finder
 
-    def match(names: Collection[str]) -> RouteMatch | None:
-        return best_route(backend, call.request.embedding, names, asked)
-
-    return match
+    return route_finder(backend, call.request.embedding, context)
 
 
-def explain_route(backend: Backend, *arguments: Any) -> list[tuple[Any, ...]]:
-    """Return the rows of ruvector_explain_route."""
-    call = prepare_call(backend, *arguments)
-    agents = explain(call.router, call.request, call.constraints, call.optimize_for, call.weights)
-    return [
-        (
-            agent.rank,
-            agent.agent_name,
-            agent.rank is not None,
-            agent.removed_by,
-            agent.score,
-            agent.similarity,
-            agent.capability_match,
-            agent.expected_quality,
-            agent.quality_score,
-            agent.estimated_cost,
-            agent.cost_score,
-            agent.estimated_latency_ms,
-            agent.latency_score,
-        )
-        for agent in agents
-    ]
+def _exploration(backend: Backend, settings: Settings) -> Exploration | None:
+    """Return how a decision that is recorded explores; what is not recorded teaches nothing."""
+    if settings.exploration_share <= 0.0:
+        return None
+    from tiny_dancer.exploration import Exploration
+
+    def random() -> float:
+        # PostgreSQL's own, so that setseed() makes a session repeatable.
+        row: Any = backend.row("SELECT pg_catalog.random() AS drawn")
+        return float(row["drawn"])
+
+    return Exploration(settings.exploration_share, settings.exploration_temperature, random)
+
+
+def _record(backend: Backend, call: Call, decision: RoutingDecision) -> str:
+    """Write a decision down and return its id."""
+    from tiny_dancer.pg.recording import record_decision
+
+    return record_decision(backend, call, decision)
+
+
+def _registry_near(
+    backend: Backend, configuration: Configuration, vector: NDArray[np.float32]
+) -> AgentRegistry:
+    """Return the part of a registry too large to keep that is nearest to a request."""
+    from tiny_dancer.pg.nearest import registry_near
+
+    return registry_near(backend, configuration, vector)
 
 
 def prepare_call(
@@ -119,7 +123,7 @@ def prepare_call(
     """Check the arguments, read the snapshot and embed the request."""
     target = check_target(optimize_for)
     weights = dial(cost_weight, target)
-    constraints = RoutingConstraints(
+    constraints = _demands(
         required_capabilities,
         max_cost,
         max_latency_ms,
@@ -127,7 +131,7 @@ def prepare_call(
         excluded_agents,
         budget_remaining,
         quality_floor,
-    ).checked()
+    )
     labels = check_labels(tags, what="tags", most=MAX_TAGS)
     snapshot = backend.snapshots.current()
     configuration = snapshot.configuration
@@ -139,18 +143,34 @@ def prepare_call(
         vector = unit_vector(embedding, dimension=model.dimension, what="embedding")
     registry = snapshot.registry
     if registry is None:
-        registry = nearest.registry_near(backend, configuration, vector)
+        registry = _registry_near(backend, configuration, vector)
     router = backend.live.router(snapshot, registry, labels or ())
     return Call(
         router,
         configuration,
         text,
-        Request(estimate_tokens(text), vector),
+        Request(estimate_tokens(text), vector, _wording(snapshot, text)),
         constraints,
         target,
         weights,
         labels,
     )
+
+
+def _wording(snapshot: Snapshot, text: str) -> NDArray[np.float32] | None:
+    """Return the lexical features of a request, where what was learned goes by them."""
+    if not snapshot.goes_by_wording:
+        return None
+    from tiny_dancer.lexical_features import lexical_features
+
+    return lexical_features(text)
+
+
+def _demands(*demands: Any) -> RoutingConstraints:
+    """Return the checked demands of a caller; most callers have none."""
+    if demands.count(None) == len(demands):
+        return NO_DEMANDS
+    return RoutingConstraints(*demands).checked()
 
 
 def dial(cost_weight: float | None, target: str) -> Weights | None:

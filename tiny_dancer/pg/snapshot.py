@@ -7,43 +7,52 @@ for a role that may not read. Where row-level security applies to the caller, no
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from tiny_dancer.agents.registry import AgentRegistry
 from tiny_dancer.errors import NotReadyError
 from tiny_dancer.pg import store
+from tiny_dancer.pg.active_router_model import ActiveRouterModel
 from tiny_dancer.pg.model import ActiveModel
+from tiny_dancer.pg.registry_reading import RegistryReader
 from tiny_dancer.settings import Settings
 
 if TYPE_CHECKING:
+    from tiny_dancer.learning.router_model import RouterModel
     from tiny_dancer.pg.backend import Backend
 
 # The second half is never executed. It is there for its names: rights to every column that the copy
 # holds are checked with those of the first half. Rights to live state are checked when it is read;
 # whether rows of it are hidden is asked here, where it costs no query of its own.
 EPOCHS = """
-SELECT (SELECT epoch FROM tiny_dancer.epochs WHERE kind = 'agents') AS agents,
-       (SELECT epoch FROM tiny_dancer.epochs WHERE kind = 'models') AS models,
-       (SELECT epoch FROM tiny_dancer.epochs WHERE kind = 'settings') AS settings,
+SELECT e.agents, e.models, e.router_models, e.settings,
        row_security_active('tiny_dancer.agents'::regclass)
        OR row_security_active('tiny_dancer.agent_embeddings'::regclass)
        OR row_security_active('tiny_dancer.capability_aliases'::regclass)
        OR row_security_active('tiny_dancer.models'::regclass)
+       OR row_security_active('tiny_dancer.router_models'::regclass)
        OR row_security_active('tiny_dancer.settings'::regclass)
        OR row_security_active('tiny_dancer.epochs'::regclass) AS is_filtered,
        row_security_active('tiny_dancer.usage'::regclass)
        OR row_security_active('tiny_dancer.feedback'::regclass)
+       OR row_security_active('tiny_dancer.decisions'::regclass)
+       OR row_security_active('tiny_dancer.foreseen_outcomes'::regclass)
        OR row_security_active('tiny_dancer.budgets'::regclass)
        OR row_security_active('tiny_dancer.budget_charges'::regclass)
        OR row_security_active('tiny_dancer.budget_holds'::regclass)
        OR row_security_active('tiny_dancer.leases'::regclass)
        OR row_security_active('tiny_dancer.breaker_events'::regclass) AS is_live_state_filtered,
-       EXISTS (SELECT a.*, e.*, c.*, m.*, s.*
+       EXISTS (SELECT a.*, e.*, c.*, m.*, r.*, s.*
                FROM tiny_dancer.agents a, tiny_dancer.agent_embeddings e,
-                    tiny_dancer.capability_aliases c, tiny_dancer.models m, tiny_dancer.settings s
+                    tiny_dancer.capability_aliases c, tiny_dancer.models m,
+                    tiny_dancer.router_models r, tiny_dancer.settings s
                WHERE false) AS never,
        current_user::text AS role
+FROM (SELECT max(epoch) FILTER (WHERE kind = 'agents') AS agents,
+             max(epoch) FILTER (WHERE kind = 'models') AS models,
+             max(epoch) FILTER (WHERE kind = 'router_models') AS router_models,
+             max(epoch) FILTER (WHERE kind = 'settings') AS settings
+      FROM tiny_dancer.epochs) e
 """
 
 MEGABYTE = 1 << 20
@@ -51,8 +60,7 @@ MEGABYTE = 1 << 20
 BYTES_BESIDE_VECTOR = 400
 
 
-@dataclass(frozen=True, slots=True)
-class Configuration:
+class Configuration(NamedTuple):
     """Settings and the active embedding model; None before setup."""
 
     settings: Settings
@@ -73,19 +81,25 @@ class Configuration:
         return self.model
 
 
-@dataclass(frozen=True, slots=True)
-class Snapshot:
+class Snapshot(NamedTuple):
     """One state of everything that a decision depends on.
 
     Attributes:
         configuration: settings and model.
         registry: all living agents, None where they are too many to keep.
         is_filtered: whether row-level security hides some of it from the caller.
+        router_model: the active router model, None where there is none that can be used.
     """
 
     configuration: Configuration
     registry: AgentRegistry | None
     is_filtered: bool = False
+    router_model: RouterModel | None = None
+
+    @property
+    def goes_by_wording(self) -> bool:
+        """Whether expected qualities depend on the wording of a request."""
+        return self.router_model is not None and self.router_model.goes_by_wording
 
 
 class Epochs(NamedTuple):
@@ -94,6 +108,7 @@ class Epochs(NamedTuple):
     agents: int
     models: int
     settings: int
+    router_models: int
     is_filtered: bool
 
     @property
@@ -117,6 +132,8 @@ class SnapshotCache:
         self.is_live_state_filtered = False
         self._configuration: tuple[tuple[int, int], Configuration] | None = None
         self._snapshot: tuple[Epochs, Snapshot] | None = None
+        self._registries = RegistryReader(backend)
+        self._router_models = ActiveRouterModel(backend)
 
     def current(self) -> Snapshot:
         """Return the snapshot of the present epochs, kept or newly read."""
@@ -126,7 +143,7 @@ class SnapshotCache:
         self._snapshot = None
         if epochs.is_filtered:
             self._configuration = None
-            return self._read(read_configuration(self._backend), is_filtered=True)
+            return self._read(epochs, read_configuration(self._backend))
         self._snapshot = self._read_settled(epochs)
         return self._snapshot[1]
 
@@ -141,12 +158,18 @@ class SnapshotCache:
         row: Any = self._backend.row(EPOCHS)
         self.role = row["role"]
         self.is_live_state_filtered = row["is_live_state_filtered"]
-        return Epochs(row["agents"], row["models"], row["settings"], row["is_filtered"])
+        return Epochs(
+            row["agents"],
+            row["models"],
+            row["settings"],
+            row["router_models"],
+            row["is_filtered"],
+        )
 
     def _read_settled(self, epochs: Epochs) -> tuple[Epochs, Snapshot]:
         """Read until the epochs before and after agree, so that the contents are theirs."""
         while True:
-            snapshot = self._read(self._configuration_of(epochs))
+            snapshot = self._read(epochs, self._configuration_of(epochs))
             after = self._epochs()
             if after == epochs:
                 return epochs, snapshot
@@ -162,11 +185,22 @@ class SnapshotCache:
             epochs = after
         return self._configuration[1]
 
-    def _read(self, configuration: Configuration, *, is_filtered: bool = False) -> Snapshot:
-        if not self._fits(configuration):
-            return Snapshot(configuration, None, is_filtered)
-        registry = store.registry(self._backend, configuration.model)
-        return Snapshot(configuration, registry, is_filtered)
+    def _read(self, epochs: Epochs, configuration: Configuration) -> Snapshot:
+        registry = None
+        if self._fits(configuration):
+            registry = self._read_registry(configuration, is_filtered=epochs.is_filtered)
+        learned = None
+        if configuration.model is not None:
+            learned = self._router_models.current(
+                epochs.router_models, configuration.model, is_filtered=epochs.is_filtered
+            )
+        return Snapshot(configuration, registry, epochs.is_filtered, learned)
+
+    def _read_registry(self, configuration: Configuration, *, is_filtered: bool) -> AgentRegistry:
+        if is_filtered:
+            self._registries.forget()
+            return store.registry(self._backend, configuration.model)
+        return self._registries.read(configuration.model)
 
     def _fits(self, configuration: Configuration) -> bool:
         dimension = configuration.model.dimension if configuration.model else 0

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+
+from tiny_dancer.policies.normalisation import LEAST_COST, LEAST_LATENCY_MS, less_is_better
 
 Floats = NDArray[np.float64]
 
@@ -21,6 +22,8 @@ class Candidates(NamedTuple):
         match: capability match in [0, 1].
         has_floor: whether every candidate reaches a quality that the caller asked for.
         kept: of several requests, which agents are candidates of which; None where all are.
+        cost_scores, latency_scores: ``less_is_better`` of costs and latencies, where they are known
+            already; None where a policy that needs them is to work them out.
     """
 
     cost: Floats
@@ -29,10 +32,23 @@ class Candidates(NamedTuple):
     match: Floats
     has_floor: bool = False
     kept: NDArray[np.bool_] | None = None
+    cost_scores: Floats | None = None
+    latency_scores: Floats | None = None
+
+    def cheapness(self) -> Floats:
+        """Return 1 for the cheapest candidate and 0 for the dearest; not to be changed."""
+        if self.cost_scores is not None:
+            return self.cost_scores
+        return less_is_better(self.cost, LEAST_COST, self.kept)
+
+    def speed(self) -> Floats:
+        """Return 1 for the fastest candidate and 0 for the slowest; not to be changed."""
+        if self.latency_scores is not None:
+            return self.latency_scores
+        return less_is_better(self.latency_ms, LEAST_LATENCY_MS, self.kept)
 
 
-@dataclass(frozen=True, slots=True)
-class Weights:
+class Weights(NamedTuple):
     """How much cost, latency and quality count in a balanced decision; they sum to 1.
 
     The defaults are the plan's.

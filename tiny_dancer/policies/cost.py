@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from tiny_dancer.policies.candidates import Candidates, Floats, Weights
-from tiny_dancer.policies.normalisation import LEAST_COST, less_is_better
 
 
 def score(candidates: Candidates, weights: Weights) -> Floats:
@@ -11,5 +10,5 @@ def score(candidates: Candidates, weights: Weights) -> Floats:
 
     Where the caller set a quality floor, every candidate is good enough and only the cost counts.
     """
-    cost = less_is_better(candidates.cost, LEAST_COST, candidates.kept)
-    return cost if candidates.has_floor else cost * candidates.match
+    cheapness = candidates.cheapness()
+    return cheapness.copy() if candidates.has_floor else cheapness * candidates.match

@@ -5,18 +5,16 @@ from __future__ import annotations
 import numpy as np
 
 from tiny_dancer.policies.candidates import Candidates, Floats, Weights
-from tiny_dancer.policies.normalisation import LEAST_COST, LEAST_LATENCY_MS, less_is_better
+from tiny_dancer.policies.normalisation import LEAST_COST
 
 
 def balanced(candidates: Candidates, weights: Weights) -> Floats:
     """Score by capability match times the weighted sum of cost, latency and expected quality."""
     total = candidates.expected_quality * weights.quality
     if weights.cost:
-        cost = less_is_better(candidates.cost, LEAST_COST, candidates.kept)
-        total += cost * weights.cost
+        total += candidates.cheapness() * weights.cost
     if weights.latency:
-        latency = less_is_better(candidates.latency_ms, LEAST_LATENCY_MS, candidates.kept)
-        total += latency * weights.latency
+        total += candidates.speed() * weights.latency
     total *= candidates.match
     return total
 

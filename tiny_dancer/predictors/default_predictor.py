@@ -21,19 +21,21 @@ DEFAULT = "mean"
 
 
 def default_predictor(seed: int = 0) -> MeanOfPredictors:
-    """The mean of FastGRNN and ridge heads: near the best of what fits into a decision.
+    """The mean of FastGRNN, logistic heads and a cluster table.
 
-    Both are a bounded number of float32 products per request, whatever was recorded. With a
-    kernel as well (``thorough_predictor``) it is a little better on many agents, and too slow.
+    The networks generalise, the table remembers what happened on requests nearby; together they
+    are the best that was measured within the time of a decision (docs/evaluation.md). A request
+    costs a bounded number of float32 products, whatever was recorded.
     """
-    return MeanOfPredictors((_small_fastgrnn(seed), RidgeHeads()), seed=seed)
+    return MeanOfPredictors(
+        (_small_fastgrnn(seed), LogisticHeads(), ClusterTable(seed=seed)), seed=seed
+    )
 
 
 def thorough_predictor(seed: int = 0) -> MeanOfPredictors:
-    """The default and kernel heads: for whom a hundred microseconds more do not matter."""
-    return MeanOfPredictors(
-        (_small_fastgrnn(seed), RidgeHeads(), KernelHeads(seed=seed)), seed=seed
-    )
+    """The default and kernel heads: for whom some microseconds more do not matter."""
+    members = default_predictor(seed).members
+    return MeanOfPredictors((*members, KernelHeads(seed=seed)), seed=seed)
 
 
 def _small_fastgrnn(seed: int) -> FastGRNNHeads:

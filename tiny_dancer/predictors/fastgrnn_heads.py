@@ -15,15 +15,15 @@ import numpy as np
 
 from tiny_dancer.errors import InvalidArgumentError
 from tiny_dancer.fastgrnn import FastGRNN, FastGRNNForm, FastGRNNWeights
-from tiny_dancer.predictors.linear_heads import clipped
-from tiny_dancer.predictors.observations import Floats, Observations
-from tiny_dancer.predictors.predictor import Description, QualityPredictor, Tensors
-from tiny_dancer.predictors.request_inputs import RequestInputs
+from tiny_dancer.predictors.log_odds_heads import LogOddsHeads
+from tiny_dancer.predictors.observations import Observations
+from tiny_dancer.predictors.predictor import Description, Tensors
+from tiny_dancer.predictors.request_inputs import RequestInputs, part_scales
 from tiny_dancer.training.encoder_training import Descent, Inputs, TrainedEncoder, train_encoder
 from tiny_dancer.training.loss import RowNumbers
 from tiny_dancer.training.progress import Progress, ProgressReports
 from tiny_dancer.training.seed_mean import seed_mean
-from tiny_dancer.training.sigmoid_cross_entropy import SigmoidCrossEntropy, sigmoid
+from tiny_dancer.training.sigmoid_cross_entropy import SigmoidCrossEntropy
 from tiny_dancer.weights import Float32Array
 
 DESCENT = Descent(
@@ -35,7 +35,7 @@ _LEAST_TO_HOLD_BACK = 24
 _EPOCHS_OF_FEW = 5
 
 
-class FastGRNNHeads(QualityPredictor):
+class FastGRNNHeads(LogOddsHeads):
     """One-step FastGRNN, trained.
 
     Args:
@@ -73,15 +73,15 @@ class FastGRNNHeads(QualityPredictor):
         self.seed = seed
 
     def _learn(self, observations: Observations, progress: Progress) -> None:
-        inputs = RequestInputs.fit(
-            observations,
-            embedding_scale=self.embedding_scale,
-            lexical_scale=self.lexical_scale,
+        inputs = RequestInputs.fit(observations)
+        scales = part_scales(
+            observations, embedding_scale=self.embedding_scale, lexical_scale=self.lexical_scale
         )
-        values = inputs.transform(observations.embeddings, observations.lexical)
+        values = inputs.transform(observations.embeddings, observations.lexical) * scales
         loss = SigmoidCrossEntropy(observations.targets, observations.mask)
         form = FastGRNNForm(values.shape[1], self.hidden_dim)
-        self._use(inputs, train_seeds(self, form, Inputs(values), loss, observations, progress))
+        trained = train_seeds(self, form, Inputs(values), loss, observations, progress)
+        self._use(inputs, _folded(trained, scales))
 
     def _use(self, inputs: RequestInputs, trained: TrainedEncoder) -> None:
         self.validation_loss_, self.epochs_ = trained.validation_loss, trained.epochs
@@ -90,13 +90,8 @@ class FastGRNNHeads(QualityPredictor):
         self._heads = np.ascontiguousarray(trained.head)
         self._offset = trained.bias
 
-    def _predict_batch(self, embeddings: Float32Array, lexical: Float32Array) -> Floats:
-        hidden = self._encoder.forward_single(self._inputs.transform(embeddings, lexical))
-        return clipped(sigmoid(hidden @ self._heads.T + self._offset))
-
-    def _predict(self, embedding: Float32Array, lexical: Float32Array) -> Floats:
-        hidden = self._encoder.forward_single(self._inputs.transform(embedding, lexical))
-        return clipped(sigmoid(self._heads.dot(hidden) + self._offset))
+    def _features(self, points: Float32Array) -> Float32Array:
+        return self._encoder.forward_single(points)
 
     def _state(self) -> tuple[Tensors, Description]:
         # After one step from zero U never had a gradient: it is left out, and is zero again.
@@ -137,6 +132,13 @@ class FastGRNNHeads(QualityPredictor):
             ),
         )
         return self
+
+
+def _folded(trained: TrainedEncoder, scales: Float32Array) -> TrainedEncoder:
+    """The same encoder for inputs that are yet to be multiplied with scales [D]."""
+    weights = trained.weights
+    tensors = {**weights.tensors, "w": weights.tensors["w"] * scales}
+    return replace(trained, weights=FastGRNNWeights(weights.form, tensors, weights.trained_on))
 
 
 def train_seeds(

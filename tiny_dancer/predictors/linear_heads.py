@@ -14,3 +14,18 @@ LEAST, MOST = 0.002, 0.998
 def clipped(values: Float32Array | Floats) -> Floats:
     """Bring predictions of a linear head into [LEAST, MOST], as float64."""
     return np.clip(np.asarray(values, dtype=np.float64), LEAST, MOST)
+
+
+def log_odds(predictions: Floats) -> Floats:
+    """log(p / (1 − p)), kept away from infinity."""
+    p = clipped(predictions)
+    return np.asarray(np.log(p / (1.0 - p)))
+
+
+def probabilities(odds: Float32Array | Floats) -> Floats:
+    """σ of log-odds, within [LEAST, MOST], in as few passes as it takes."""
+    half = np.tanh(0.5 * odds)
+    half *= 0.5
+    half += 0.5
+    np.minimum(half, MOST, out=half)
+    return np.maximum(half, LEAST, out=half).astype(np.float64, copy=False)

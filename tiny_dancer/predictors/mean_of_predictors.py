@@ -1,4 +1,4 @@
-"""The mean of several predictors, weighted by how well each predicts unseen rows.
+"""The mean of several predictors in log-odds, weighted by how well they predict unseen rows.
 
 No single predictor is best on every kind of data, and their mean is near the best everywhere.
 """
@@ -13,26 +13,29 @@ import numpy as np
 
 from tiny_dancer.errors import InvalidArgumentError
 from tiny_dancer.predictors.cross_validation import StageProgress, cross_entropy, out_of_fold
-from tiny_dancer.predictors.mixture_weights import mixture_weights, without_trifles
+from tiny_dancer.predictors.log_odds_heads import JoinedHeads
+from tiny_dancer.predictors.log_odds_pool import LogOddsPool
 from tiny_dancer.predictors.observations import Floats, Observations
-from tiny_dancer.predictors.platt_scaling import PlattScaling
 from tiny_dancer.predictors.predictor import Description, QualityPredictor, Tensors
+from tiny_dancer.training.held_back import all_but
+from tiny_dancer.training.loss import RowNumbers
 from tiny_dancer.training.progress import Progress
 from tiny_dancer.weights import DamagedWeightsError, Float32Array
 
 
 class MeanOfPredictors(QualityPredictor):
-    """Members fitted apart; weights and Platt scaling from out-of-fold predictions.
+    """Members fitted apart; the pool is fitted to their out-of-fold predictions.
 
     Args:
         members: unfitted predictors; fitting leaves them as they are.
         folds: parts that are held back in turn to judge the members.
-        least_weight: members below it are dropped, for they cost time in every decision.
+        least_weight: members with a smaller share of the weights are dropped, for they cost
+            time in every decision.
         seed: of the folds.
 
     Attributes:
         members_: those kept, fitted on all rows.
-        weights_: theirs, [m].
+        pool_: their weights, and a shift for each agent.
         losses_: cross-validated cross-entropy of every member by its kind, of the agents'
             "means", and of this "mean" (its weights chosen without the part judged).
     """
@@ -58,10 +61,10 @@ class MeanOfPredictors(QualityPredictor):
         if not self.members:
             raise InvalidArgumentError("there is no predictor to take the mean of")
         parts = observations.folds(self.folds, self.seed)
-        weights: Floats = np.full(len(self.members), 1.0 / len(self.members))
-        self.losses_: dict[str, float] = {}
-        self._scaling = PlattScaling(1.0, np.zeros(observations.agents))
         stages = len(self.members) * (self.folds + 1)
+        self.losses_: dict[str, float] = {}
+        kept = list(range(len(self.members)))
+        self.pool_ = LogOddsPool.mean(len(kept), observations.agents)
         if len(parts) >= 2:
             judged = np.stack(
                 [
@@ -74,8 +77,8 @@ class MeanOfPredictors(QualityPredictor):
                     for number, member in enumerate(self.members)
                 ]
             )
-            weights = self._weigh(judged, observations, parts)
-        kept, self.weights_ = without_trifles(weights, self.least_weight)
+            self._note_losses(judged, observations, parts)
+            kept = self._fit_pool(judged, observations)
         self.members_ = [
             deepcopy(self.members[k]).learn(
                 observations,
@@ -83,55 +86,58 @@ class MeanOfPredictors(QualityPredictor):
             )
             for i, k in enumerate(kept)
         ]
+        self._join()
         progress(1000, 1000, self.losses_.get("mean", float("nan")))
 
-    def _weigh(self, judged: Floats, observations: Observations, parts: list[Any]) -> Floats:
-        """Weights and scaling from out-of-fold predictions [m, n, a]; notes the losses."""
+    def _join(self) -> None:
+        self._joined = JoinedHeads.of(self.members_, self.pool_.weights, self.pool_.shift)
+
+    def _fit_pool(self, judged: Floats, observations: Observations) -> list[int]:
+        """Weigh the members by out-of-fold predictions [m, n, a]; returns those to keep."""
+        targets, mask = observations.targets, observations.mask
+        pool = LogOddsPool.fit(judged, targets, mask)
+        least = self.least_weight * float(pool.weights.sum())
+        kept = [number for number, weight in enumerate(pool.weights) if weight >= least]
+        if len(kept) < len(judged):
+            pool = LogOddsPool.fit(judged[kept], targets, mask)
+        self.pool_ = pool
+        return kept
+
+    def _note_losses(
+        self, judged: Floats, observations: Observations, parts: list[RowNumbers]
+    ) -> None:
         targets, mask = observations.targets, observations.mask
         for member, predictions in zip(self.members, judged, strict=True):
             self.losses_[member.kind] = cross_entropy(predictions, targets, mask)
-        honest, means = np.empty(targets.shape), np.empty(targets.shape)
+        pooled, means = np.empty(targets.shape), np.empty(targets.shape)
         for part in parts:
-            rest = np.ones(len(observations), dtype=bool)
-            rest[part] = False
-            chosen = mixture_weights(judged[:, rest], targets[rest], mask[rest])
-            honest[part] = np.tensordot(chosen, judged[:, part], axes=1)
-            means[part] = observations.rows(np.flatnonzero(rest)).means()
+            rest = all_but(part, len(observations))
+            chosen = LogOddsPool.fit(judged[:, rest], targets[rest], mask[rest])
+            pooled[part] = chosen.transform(judged[:, part])
+            means[part] = observations.rows(rest).means()
         self.losses_["means"] = cross_entropy(means, targets, mask)
-        self.losses_[self.kind] = cross_entropy(honest, targets, mask)
-        weights = mixture_weights(judged, targets, mask)
-        kept, shares = without_trifles(weights, self.least_weight)
-        mixed = np.tensordot(shares, judged[kept], axes=1)
-        self._scaling = PlattScaling.fit(mixed, targets, mask)
-        return weights
+        self.losses_[self.kind] = cross_entropy(pooled, targets, mask)
 
     def _predict_batch(self, embeddings: Float32Array, lexical: Float32Array) -> Floats:
-        mixed: Floats = np.zeros((len(embeddings), self.agents_))
-        for weight, member in zip(self.weights_, self.members_, strict=True):
-            mixed += weight * member._predict_batch(embeddings, lexical)
-        return self._scaling.transform(mixed)
+        odds = np.stack([member._log_odds_batch(embeddings, lexical) for member in self.members_])
+        return self.pool_.pooled(odds)
 
     def _predict(self, embedding: Float32Array, lexical: Float32Array) -> Floats:
-        mixed: Floats = np.zeros(self.agents_)
-        for weight, member in zip(self.weights_, self.members_, strict=True):
-            mixed += weight * member._predict(embedding, lexical)
-        return self._scaling.transform_one(mixed)
+        if self._joined is None:
+            return super()._predict(embedding, lexical)
+        return self._joined.predict(embedding, lexical)
 
     def _state(self) -> tuple[Tensors, Description]:
         tensors: Tensors = {
-            "mixture": self.weights_.astype(np.float32),
-            "shift": self._scaling.shift.astype(np.float32),
+            "mixture": self.pool_.weights.astype(np.float32),
+            "shift": self.pool_.shift.astype(np.float32),
         }
         descriptions = []
         for number, member in enumerate(self.members_):
             own, description = member.to_state()
             tensors |= {f"{number}.{name}": tensor for name, tensor in own.items()}
             descriptions.append(description)
-        return tensors, {
-            "members": descriptions,
-            "slope": self._scaling.slope,
-            "losses": self.losses_,
-        }
+        return tensors, {"members": descriptions, "losses": self.losses_}
 
     @classmethod
     def _from_state(
@@ -148,13 +154,13 @@ class MeanOfPredictors(QualityPredictor):
             }
             self.members_.append(QualityPredictor.from_state(own, member, where=f"member {number}"))
         self.members = tuple(self.members_)
-        self.weights_ = tensors["mixture"].astype(np.float64)
-        if len(self.weights_) != len(self.members_):
-            raise DamagedWeightsError("mixture is damaged: a weight too many or too few")
-        self._scaling = PlattScaling(
-            float(description["slope"]), tensors["shift"].astype(np.float64)
+        self.pool_ = LogOddsPool(
+            tensors["mixture"].astype(np.float64), tensors["shift"].astype(np.float64)
         )
+        if len(self.pool_.weights) != len(self.members_):
+            raise DamagedWeightsError("mixture is damaged: a weight too many or too few")
         self.agents_ = len(tensors["shift"])
+        self._join()
         self.losses_ = {str(k): float(v) for k, v in description["losses"].items()}
         return self
 

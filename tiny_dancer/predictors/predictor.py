@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from tiny_dancer import weights
 from tiny_dancer.errors import InvalidArgumentError, NotReadyError
+from tiny_dancer.predictors.linear_heads import log_odds
 from tiny_dancer.predictors.observations import Observations
 from tiny_dancer.training.progress import Progress, no_progress
 from tiny_dancer.weights import DamagedWeightsError, Float32Array
@@ -100,6 +101,10 @@ class QualityPredictor(ABC):
         if not np.isfinite(vector.dot(vector) + words.dot(words)):
             raise InvalidArgumentError("embedding or lexical holds a value that is not finite")
         return self._predict(vector, words)
+
+    def predict_checked(self, embedding: Float32Array, lexical: Float32Array) -> Floats:
+        """Predict for a request whose float32 vectors were checked already; see ``predict``."""
+        return self._predict(embedding, lexical)
 
     def predict_batch(self, embeddings: ArrayLike, lexical: ArrayLike) -> Floats:
         """Predict for several requests, [n, d] and [n, l] → [n, a]; see ``predict``."""
@@ -191,6 +196,10 @@ class QualityPredictor(ABC):
         """Predict for one checked request; overridden where that is worth its while."""
         row: Floats = self._predict_batch(embedding[None], lexical[None])[0]
         return row
+
+    def _log_odds_batch(self, embeddings: Float32Array, lexical: Float32Array) -> Floats:
+        """Log-odds of ``_predict_batch``; overridden where they are known before the quality."""
+        return log_odds(self._predict_batch(embeddings, lexical))
 
     @abstractmethod
     def _state(self) -> tuple[Tensors, Description]:

@@ -1,9 +1,10 @@
 """Expected quality from a registered prior, an observed mean and a learned predictor.
 
-The agent's level is its prior moved to its observed mean by the number of outcomes, as a Beta
-posterior moves. A learned predictor then says how much better or worse than at large the agent
-is on this request, in log-odds, and is believed the more outcomes it rests on. Without outcomes
-the prior decides alone, so a cold start is never worse than what was registered.
+The agent's level is its prior moved to its observed mean by the number of outcomes, the quicker
+the less the two agree (``RobustPrior``). A learned predictor then says how much better or worse
+than at large the agent is on this request, in log-odds, and is believed the more outcomes it rests
+on. Without outcomes the prior decides alone, so a cold start is never worse than what was
+registered.
 """
 
 from __future__ import annotations
@@ -13,9 +14,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from tiny_dancer.agents.performance import blend
+from tiny_dancer.agents.robust_prior import RobustPrior
 from tiny_dancer.errors import InvalidArgumentError
-from tiny_dancer.predictors.platt_scaling import log_odds
+from tiny_dancer.predictors.linear_heads import log_odds
 from tiny_dancer.training.sigmoid_cross_entropy import sigmoid
 
 Floats = NDArray[np.float64]
@@ -26,21 +27,21 @@ class PriorBlend:
     """How fast what was observed replaces what was registered.
 
     Attributes:
-        prior_strength: outcomes that a registered quality counts as.
+        prior: how much a registered quality is worth.
         predictor_strength: outcomes of an agent at which its learned deviation counts half.
 
-    The defaults are slow on purpose: with registered means and 100 outcomes per agent, 20 and 100
-    lost more than a point of accuracy against the best single agent, these next to nothing.
+    The defaults are slow on purpose: with registered means and 100 outcomes per agent, a prior of
+    20 outcomes that nothing defends lost more than a point of accuracy against the best single
+    agent.
     """
 
-    prior_strength: float = 100.0
+    prior: RobustPrior = RobustPrior()  # noqa: RUF009  (immutable)
     predictor_strength: float = 400.0
 
     def __post_init__(self) -> None:
-        for name in ("prior_strength", "predictor_strength"):
-            value = getattr(self, name)
-            if not (np.isfinite(value) and value > 0.0):
-                raise InvalidArgumentError(f"{name} must be above 0, not {value!r}")
+        value = self.predictor_strength
+        if not (np.isfinite(value) and value > 0.0):
+            raise InvalidArgumentError(f"predictor_strength must be above 0, not {value!r}")
 
     def level(self, prior: Floats, means: Floats, counts: Floats) -> Floats:
         """Quality of each agent at large, [a]; NaN where neither is known.
@@ -50,7 +51,7 @@ class PriorBlend:
             means: observed mean quality, [a]; anything where the count is 0.
             counts: outcomes of each agent, [a].
         """
-        return np.asarray(blend(prior, self.prior_strength, means, counts))
+        return self.prior.posterior_mean(prior, means, counts)
 
     def expected(self, level: Floats, predicted: Floats, typical: Floats, counts: Floats) -> Floats:
         """Quality of each agent on a request.
@@ -71,12 +72,12 @@ class PriorBlend:
     def uncertainty(self, expected: Floats, counts: Floats) -> Floats:
         """Standard deviation of the expected quality, shaped as ``expected``.
 
-        That of a Beta posterior with as many outcomes as prior and observations together: it
-        says how well the level is known, not how much single outcomes scatter.
+        That of a Beta posterior with as many outcomes as a doubted prior and the observations
+        together: it says how well the level is known, not how much single outcomes scatter.
 
         Args:
             expected: [a] or [n, a].
             counts: outcomes of each agent, [a].
         """
-        spread = expected * (1.0 - expected) / (self.prior_strength + counts + 1.0)
+        spread = expected * (1.0 - expected) / (self.prior.doubted_strength + counts + 1.0)
         return np.asarray(np.sqrt(np.maximum(spread, 0.0)))

@@ -29,7 +29,11 @@ class RequestInputs:
 
     @classmethod
     def fit(
-        cls, observations: Observations, *, embedding_scale: float, lexical_scale: float
+        cls,
+        observations: Observations,
+        *,
+        embedding_scale: float = 1.0,
+        lexical_scale: float = 1.0,
     ) -> Self:
         """Learn the scales.
 
@@ -49,6 +53,15 @@ class RequestInputs:
             np.concatenate([factor, np.float32(lexical_scale) / standard.scale]),
             np.concatenate([limit, np.full(words.shape[1], np.float32(4.0 * lexical_scale))]),
         )
+
+    def __eq__(self, other: object) -> bool:
+        """Whether both scale every request alike."""
+        return isinstance(other, RequestInputs) and all(
+            np.array_equal(mine, theirs)
+            for mine, theirs in zip(self.tensors().values(), other.tensors().values(), strict=True)
+        )
+
+    __hash__ = None  # type: ignore[assignment]
 
     def transform(self, embeddings: Float32Array, lexical: Float32Array) -> Float32Array:
         """Turn [d] and [l], or [n, d] and [n, l], into [d + l] or [n, d + l]."""
@@ -71,3 +84,15 @@ class RequestInputs:
     def from_tensors(cls, tensors: Mapping[str, Float32Array]) -> Self:
         """Read back what ``tensors`` returned."""
         return cls(tensors["input_mean"], tensors["input_factor"], tensors["input_limit"])
+
+
+def part_scales(
+    observations: Observations, *, embedding_scale: float, lexical_scale: float
+) -> Float32Array:
+    """What standardised columns are to be multiplied with, [d + l]."""
+    return np.concatenate(
+        [
+            np.full(observations.embeddings.shape[1], embedding_scale, dtype=np.float32),
+            np.full(observations.lexical.shape[1], lexical_scale, dtype=np.float32),
+        ]
+    )

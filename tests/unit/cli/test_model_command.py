@@ -4,12 +4,14 @@ import pytest
 
 from tiny_dancer.cli import database
 from tiny_dancer.cli.__main__ import main
+from tiny_dancer.embedding import service
 from tiny_dancer.embedding.model_folder import (
     Manifest,
     read_model_folder,
     record_files,
     write_manifest,
 )
+from tiny_dancer.embedding.wire import Greeting, Status
 
 
 @pytest.fixture
@@ -105,13 +107,20 @@ def test_list_where_the_database_has_another_checksum(models_dir, monkeypatch, c
     assert "active, but the database has another checksum" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize(("flags", "discard"), [([], False), (["--discard-vectors"], True)])
-def test_use(monkeypatch, capsys, flags, discard):
-    asked = _database(monkeypatch, [(None,)])
+@pytest.mark.parametrize(
+    ("flags", "provider", "discard"),
+    [
+        ([], None, False),
+        (["--discard-vectors"], None, True),
+        (["--as", "service"], "service", False),
+    ],
+)
+def test_use(monkeypatch, capsys, flags, provider, discard):
+    asked = _database(monkeypatch, [("tiny (onnx, 8 dimensions), 3 agents embedded",)])
     assert main(["model", "use", "tiny", "--url", "postgresql:///d", *flags]) == 0
-    query = "SELECT tiny_dancer.use_model(name := %s, discard := %s)"
-    assert asked == [("postgresql:///d", query, ("tiny", discard))]
-    assert capsys.readouterr().out == "tiny is active\n"
+    query = "SELECT tiny_dancer.use_model(name := %s, provider := %s, discard := %s)"
+    assert asked == [("postgresql:///d", query, ("tiny", provider, discard))]
+    assert capsys.readouterr().out == "active: tiny (onnx, 8 dimensions), 3 agents embedded\n"
 
 
 def test_a_database_that_is_not_there(tmp_path, capsys):
@@ -145,3 +154,18 @@ def test_unknown_choices(capsys):
     with pytest.raises(SystemExit):
         main(["model", "list", "--models-dir", "a", "--pg-config", "b"])
     assert "not allowed with" in capsys.readouterr().err
+
+
+def test_list_says_whether_the_embedder_of_a_model_runs(models_dir, monkeypatch, capsys):
+    rows = [("tiny", "service", 8, _checksum(models_dir), True)]
+    _database(monkeypatch, rows)
+    arguments = ["model", "list", "--models-dir", str(models_dir), "--url", "postgresql:///d"]
+    main(arguments)
+    assert 'active, embedder of model "tiny" is not running' in capsys.readouterr().out
+    served = Greeting(Status.OK, "tiny", 8, _checksum(models_dir))
+    monkeypatch.setattr(service, "ask_greeting", lambda path, name, timeout: served)
+    main(arguments)
+    assert "active, by its embedder" in capsys.readouterr().out
+    served = Greeting(Status.OK, "tiny", 8, "c" * 64)
+    main(arguments)
+    assert "but its embedder serves another model" in capsys.readouterr().out

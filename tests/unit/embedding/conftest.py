@@ -1,4 +1,6 @@
 import os
+import shutil
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -26,6 +28,20 @@ def small_models(small_bert, tmp_path_factory) -> Path:
 @pytest.fixture(params=["int8", "fp32"])
 def small_provider(small_models, request):
     return open_provider(small_models / f"small-{request.param}")
+
+
+@pytest.fixture
+def socket_folder():
+    """A folder with a short name: addresses of sockets are limited."""
+    folder = Path(tempfile.mkdtemp(prefix="td"))
+    yield folder
+    shutil.rmtree(folder)
+
+
+@pytest.fixture
+def path(socket_folder):
+    """Where an embedder may listen."""
+    return socket_folder / "made-up.sock"
 
 
 @pytest.fixture(scope="session")

@@ -96,10 +96,10 @@ def test_a_later_format(model):
     _fails(model, "format version 2 and 1 is needed")
 
 
-@pytest.mark.parametrize("field", ["dimension", "max_tokens"])
-def test_numbers_below_one(model, field):
-    _edit(model, **{field: 0})
-    _fails(model, "below 1")
+@pytest.mark.parametrize(("field", "value"), [("dimension", 0), ("max_tokens", -1)])
+def test_numbers_that_cannot_be(model, field, value):
+    _edit(model, **{field: value})
+    _fails(model, "that cannot be")
 
 
 def test_true_is_no_number(model):

@@ -38,5 +38,5 @@ def test_uncertainty_falls_with_the_number_of_outcomes():
 
 
 def test_a_strength_of_nothing_is_refused():
-    with pytest.raises(InvalidArgumentError, match="prior_strength"):
-        PriorBlend(prior_strength=0.0)
+    with pytest.raises(InvalidArgumentError, match="predictor_strength"):
+        PriorBlend(predictor_strength=0.0)

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import shutil
-import tempfile
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -27,6 +24,7 @@ from tiny_dancer.embedding.importing.outlier_channels import (
 from tiny_dancer.embedding.importing.progress import Progress, Silent
 from tiny_dancer.embedding.importing.source import ModelSource
 from tiny_dancer.embedding.importing.sources import fetch_model
+from tiny_dancer.embedding.importing.staging import make_readable, staging_folder
 from tiny_dancer.embedding.importing.tokenizer import write_tokenizer
 from tiny_dancer.embedding.importing.weights import Weights, read_weights
 from tiny_dancer.embedding.model_folder import (
@@ -39,11 +37,6 @@ from tiny_dancer.embedding.model_folder import (
     write_manifest,
 )
 from tiny_dancer.embedding.provider import open_provider
-from tiny_dancer.errors import MissingFileError
-
-# The server runs as another user than whoever imports.
-_READABLE_FOLDER = 0o755
-_READABLE_FILE = 0o644
 
 
 @dataclass(frozen=True)
@@ -52,8 +45,7 @@ class ImportedModel:
 
     Attributes:
         folder: the model, in its place.
-        cosine: mean cosine to the same model in float32 on the probe sentences; 1 where
-            the model is in float32 itself.
+        cosine: mean cosine to its original on the probe sentences; 1 where it is that itself.
     """
 
     folder: ModelFolder
@@ -87,14 +79,14 @@ def import_model(
     """
     final_name = validate_model_name(name or Path(name_or_path).name)
     progress = progress or Silent()
-    with _staging(models_dir, final_name) as staging:
+    with staging_folder(models_dir, final_name) as staging:
         fetched = staging / "fetched"
         fetched.mkdir()
         source = fetch_model(name_or_path, fetched, progress)
         progress.step("reading the weights")
         architecture = read_architecture(source.path)
         weights = read_weights(source.path)
-        conversion = _Conversion(source, architecture, weights, final_name)
+        conversion = Conversion(source, architecture, weights, final_name)
         model, cosine = conversion.write(staging, precision, progress)
         progress.step("putting it in its place")
         replace_folder(model.path, models_dir / final_name)
@@ -102,7 +94,7 @@ def import_model(
 
 
 @dataclass(frozen=True)
-class _Conversion:
+class Conversion:
     """A model that was read and can be written in more than one precision."""
 
     source: ModelSource
@@ -146,9 +138,7 @@ class _Conversion:
         write_tokenizer(self.source.path, folder)
         (folder / LICENCE_FILE).write_text(self.source.licence_text(), encoding="utf-8")
         write_manifest(folder, self._manifest(folder, precision))
-        for file in folder.iterdir():
-            file.chmod(_READABLE_FILE)
-        folder.chmod(_READABLE_FOLDER)
+        make_readable(folder)
         return read_model_folder(folder)
 
     def _manifest(self, folder: Path, precision: Precision) -> Manifest:
@@ -164,27 +154,3 @@ class _Conversion:
             licence=self.source.licence,
             files=record_files(folder),
         )
-
-
-@contextmanager
-def _staging(models_dir: Path, name: str) -> Iterator[Path]:
-    """Make a hidden folder beside the models, and remove it whatever happens."""
-    try:
-        _make_readable_folder(models_dir)
-        staging = Path(tempfile.mkdtemp(prefix=f".importing-{name}-", dir=models_dir))
-    except OSError as error:
-        raise MissingFileError(
-            f"{models_dir} cannot be written ({error.strerror})",
-            hint="Run the command as a user who may, or pass another --models-dir.",
-        ) from error
-    try:
-        yield staging
-    finally:
-        shutil.rmtree(staging)
-
-
-def _make_readable_folder(path: Path) -> None:
-    made = [folder for folder in (path, *path.parents) if not folder.exists()]
-    path.mkdir(parents=True, exist_ok=True)
-    for folder in made:
-        folder.chmod(_READABLE_FOLDER)

@@ -24,6 +24,15 @@ class Progress(Protocol):
         """
         ...
 
+    def done(self, done: int, total: int) -> None:
+        """More of the present step is done.
+
+        Args:
+            done: parts of it so far.
+            total: parts in all.
+        """
+        ...
+
 
 class Silent:
     """Progress that nobody watches."""
@@ -32,4 +41,7 @@ class Silent:
         """Do nothing."""
 
     def downloaded(self, total_bytes: int) -> None:
+        """Do nothing."""
+
+    def done(self, done: int, total: int) -> None:
         """Do nothing."""

@@ -1,9 +1,10 @@
 """What the circuit breakers cost where outcomes are recorded.
 
-Sessions insert outcomes with pgbench over the Unix socket, in autocommit, once with the trigger
-observe_failure on tiny_dancer.usage and once without, in turns. With the throw-away server up:
+Sessions insert outcomes with pgbench over the Unix socket, in autocommit, once with the breakers
+switched on and once with them off (the setting breaker_failures), in turns. With the throw-away
+server up:
 
-    .dev/venv/bin/python benchmarks/breaker_trigger.py "$(make -s url)" --bindir DIR
+    .dev/venv/bin/python benchmarks/breakers.py "$(make -s url)" --bindir DIR
 
 DIR is where pgbench is (pg_config --bindir). It makes a database of its own and drops it.
 """
@@ -27,6 +28,10 @@ DATABASE = "tiny_dancer_breaker_benchmark"
 INSERT = (
     "INSERT INTO tiny_dancer.usage (agent_id, cost, success, latency_ms) VALUES (1, 0.01, {}, 100);"
 )
+SWITCH = {
+    True: "DELETE FROM tiny_dancer.settings",
+    False: "INSERT INTO tiny_dancer.settings VALUES ('breaker_failures', '0')",
+}
 # What is inserted, and what was recorded of the agent before.
 CASES = {
     "success, the agent never failed": ("true", ""),
@@ -37,17 +42,17 @@ CASES = {
 
 
 def main() -> None:
-    """Print throughput with and without the trigger, and their ratio, for each case."""
+    """Print throughput with and without the breakers, and their ratio, for each case."""
     arguments = parse_arguments()
     with scratch_database(arguments.url) as url, psycopg.connect(url, autocommit=True) as session:
         for synchronous in ("off", "on"):
             print(f"synchronous_commit = {synchronous}, {arguments.sessions} sessions")
             for case, (success, before) in CASES.items():
                 rates = measure(session, url, arguments, synchronous, success, before)
-                with_trigger, without = (statistics.median(rates[on]) for on in (True, False))
+                with_breakers, without = (statistics.median(rates[on]) for on in (True, False))
                 print(
-                    f"  {case:34} {without:8.0f}/s without, {with_trigger:8.0f}/s with,"
-                    f" ratio {with_trigger / without:.2f}"
+                    f"  {case:34} {without:8.0f}/s without, {with_breakers:8.0f}/s with,"
+                    f" ratio {with_breakers / without:.2f}"
                 )
 
 
@@ -89,7 +94,7 @@ def measure(
     success: str,
     before: str,
 ) -> dict[bool, list[float]]:
-    """Return transactions per second by whether the trigger was on, each of all rounds."""
+    """Return transactions per second by whether the breakers were on, each of all rounds."""
     rates: dict[bool, list[float]] = {True: [], False: []}
     for _ in tqdm(range(arguments.rounds), leave=False):
         for is_on in (False, True):
@@ -97,10 +102,8 @@ def measure(
             session.execute("CHECKPOINT")
             if before:
                 session.execute(before)
-            switch = "ENABLE" if is_on else "DISABLE"
-            session.execute(f"ALTER TABLE tiny_dancer.usage {switch} TRIGGER observe_failure")
+            session.execute(SWITCH[is_on])
             rates[is_on].append(throughput(url, arguments, synchronous, INSERT.format(success)))
-            session.execute("ALTER TABLE tiny_dancer.usage ENABLE TRIGGER observe_failure")
     return rates
 
 

@@ -1,0 +1,253 @@
+"""Entry point of training a router model."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tiny_dancer.embedding.native_libraries import release_free_memory
+from tiny_dancer.errors import InvalidArgumentError, NotReadyError, shown
+from tiny_dancer.learning.outcome_table import OutcomeTable
+from tiny_dancer.learning.router_model import RouterModel
+from tiny_dancer.learning.validation import Comparison, Metrics, compare, measure, rounded
+from tiny_dancer.pg import judged_requests, router_models
+from tiny_dancer.pg.judged_requests import Found
+from tiny_dancer.pg.own_path import own_path
+from tiny_dancer.pg.read_only import require_writable
+from tiny_dancer.predictors.automatic import AutomaticPredictor
+from tiny_dancer.predictors.default_predictor import DEFAULT, NAMES, predictor_by_name
+from tiny_dancer.predictors.predictor import QualityPredictor
+from tiny_dancer.weights import DamagedWeightsError
+
+if TYPE_CHECKING:
+    from tiny_dancer.pg.backend import Backend
+
+NOTICE_EVERY_SECONDS = 2.0
+MOST_SEED = 2**31 - 1
+TIMED_PREDICTIONS = 50
+
+PRIORS = "SELECT id, quality_score FROM tiny_dancer.agents WHERE removed_at IS NULL"
+
+MEASURED = (
+    *("loss", "means_loss", "prior_loss", "brier", "calibration_error", "routed_quality"),
+    *("best_single_quality", "random_quality", "length_quality", "oracle_quality"),
+    *("apgr", "length_apgr"),
+)
+
+
+class Trained(NamedTuple):
+    """A trained model, and the requests that it was judged by."""
+
+    model: RouterModel
+    table: OutcomeTable
+    training_rows: NDArray[np.int64]
+    held_back_rows: NDArray[np.int64]
+    predictions: NDArray[np.float64]
+    metrics: Metrics
+
+
+class Verdict(NamedTuple):
+    """Whether a model becomes the active one, and why."""
+
+    activated: bool
+    why: str
+
+
+def train_router(
+    backend: Backend,
+    query: str | None,
+    activate: bool | None,
+    predictor: str | None,
+    seed: int | None,
+) -> tuple[Any, ...]:
+    """Return the columns of ruvector_train_router."""
+    require_writable(backend, "train a router")
+    name, number = _checked_name(predictor), _checked_seed(seed)
+    unfitted = predictor_by_name(name, number)
+    rows = None if query is None else judged_requests.read(backend, query)
+    with own_path(backend):
+        return _train_on(backend, rows, unfitted, activate=activate, name=name, number=number)
+
+
+def _train_on(
+    backend: Backend,
+    rows: Any,
+    unfitted: QualityPredictor,
+    *,
+    activate: bool | None,
+    name: str,
+    number: int,
+) -> tuple[Any, ...]:
+    configuration = backend.snapshots.configuration()
+    model_id = configuration.required_model.id
+    if rows is None:
+        found = judged_requests.from_outcomes(backend, configuration)
+    else:
+        found = judged_requests.from_rows(backend, configuration, rows)
+    if found.left_out:
+        backend.plpy.notice(
+            f"{found.left_out} recorded outcomes have no request to learn from and are left out"
+        )
+    trained = _train(backend, unfitted, found, model_id)
+    picked = _picked(trained.model.predictor)
+    prediction_us = _prediction_us(trained.model.predictor)
+    backend.plpy.notice(f"a prediction of predictor {name} takes {prediction_us:.0f} us")
+    # From here on alone: what is compared with is what will be replaced.
+    backend.rows(router_models.ONE_AT_A_TIME)
+    verdict = _verdict(backend, trained, activate)
+    why = verdict.why if picked is None else f"{picked}; {verdict.why}"
+    described = {**trained.metrics, "why": why}
+    identity = router_models.put_model(
+        backend,
+        trained.model,
+        predictor=name,
+        seed=number,
+        requests=len(trained.training_rows),
+        held_back=len(trained.held_back_rows),
+        metrics=described,
+        prediction_us=prediction_us,
+        training_keys=trained.table.keys[trained.training_rows],
+    )
+    if verdict.activated:
+        router_models.switch_to(backend, identity)
+    return (
+        identity,
+        name,
+        len(trained.model.agent_ids),
+        int(trained.model.outcomes.sum()),
+        len(trained.training_rows),
+        len(trained.held_back_rows),
+        *(trained.metrics.get(measured) for measured in MEASURED),
+        verdict.activated,
+        why,
+    )
+
+
+def _checked_name(predictor: str | None) -> str:
+    if predictor is None:
+        return DEFAULT
+    if predictor not in NAMES:
+        raise InvalidArgumentError(
+            f"unknown predictor {shown(predictor)}", hint=f"Use one of: {', '.join(NAMES)}."
+        )
+    return predictor
+
+
+def _checked_seed(seed: int | None) -> int:
+    if seed is None or not 0 <= seed <= MOST_SEED:
+        raise InvalidArgumentError(
+            f"seed is {'NULL' if seed is None else seed}",
+            hint="Give a whole number of at least 0.",
+        )
+    return seed
+
+
+def _train(backend: Backend, unfitted: QualityPredictor, found: Found, model_id: int) -> Trained:
+    progress = backend.progress(NOTICE_EVERY_SECONDS)
+
+    def report(done: int, of: int, loss: float) -> None:
+        known = "" if np.isnan(loss) else f", loss {loss:.4f}"
+        progress(f"training the router: {100.0 * done / max(of, 1):.0f} %{known}")
+
+    table = found.table
+    training_rows, held_back_rows = table.held_back()
+    training = table.observations.rows(training_rows)
+    held_back = table.observations.rows(held_back_rows)
+    backend.allow_cancel()
+    fitted = unfitted.learn(training, report)
+    model = RouterModel.trained_on(
+        fitted,
+        training,
+        table,
+        training_rows,
+        model_id=model_id,
+        last_usage_id=found.last_usage_id,
+    )
+    predictions = np.empty(held_back.targets.shape)
+    if len(held_back_rows):
+        predictions = fitted.predict_batch(held_back.embeddings, held_back.lexical)
+    metrics = rounded(measure(predictions, held_back, training, _priors(backend, table)))
+    # What training took is not needed again, and a connection may live for days.
+    release_free_memory()
+    return Trained(model, table, training_rows, held_back_rows, predictions, metrics)
+
+
+def _priors(backend: Backend, table: OutcomeTable) -> NDArray[np.float64]:
+    """Return the registered quality of each agent, NaN where unknown."""
+    known = {row["id"]: row["quality_score"] for row in backend.rows(PRIORS)}
+    priors = [known.get(agent_id) for agent_id in table.agent_ids]
+    return np.array([np.nan if prior is None else prior for prior in priors])
+
+
+def _picked(predictor: QualityPredictor) -> str | None:
+    """Return what ``auto`` picked and by how much, None for any other predictor."""
+    if not isinstance(predictor, AutomaticPredictor):
+        return None
+    if predictor.choice_ is None:
+        return "picked means, for there are too few requests to choose by"
+    return predictor.choice_.sentence()
+
+
+def _prediction_us(predictor: QualityPredictor) -> float:
+    """Time a prediction, microseconds."""
+    vector = np.full(predictor.embedding_dim_, predictor.embedding_dim_**-0.5, dtype=np.float32)
+    words = np.zeros(predictor.lexical_dim_, dtype=np.float32)
+    predictor.predict(vector, words)
+    times = []
+    for _ in range(TIMED_PREDICTIONS):
+        start = time.perf_counter()
+        predictor.predict(vector, words)
+        times.append(time.perf_counter() - start)
+    return round(float(np.median(times)) * 1e6, 1)
+
+
+def _verdict(backend: Backend, trained: Trained, activate: bool | None) -> Verdict:
+    """Decide whether the model becomes the active one."""
+    if activate is not None:
+        return Verdict(activate, "activated as asked" if activate else "left inactive as asked")
+    active = router_models.active_id(backend)
+    if active is None:
+        return Verdict(True, "activated, as no other model was active")
+    try:
+        other = router_models.stored_model(backend, active)
+    except (DamagedWeightsError, NotReadyError) as error:
+        return Verdict(True, f"activated, as {error.message}")
+    compared = _compare(backend, trained, other)
+    if compared is None:
+        return Verdict(
+            True, f"activated, as no outcome held back is of a request new to model {active}"
+        )
+    better = compared.loss < compared.other_loss
+    unseen = (
+        "1 request that neither has"
+        if compared.requests == 1
+        else (f"{compared.requests} requests that neither has")
+    )
+    return Verdict(
+        better,
+        f"{'activated' if better else 'left inactive'}: on {unseen} seen, the loss is "
+        f"{compared.loss:.4f}, and {compared.other_loss:.4f} with model {active}",
+    )
+
+
+def _compare(backend: Backend, trained: Trained, other: RouterModel) -> Comparison | None:
+    """Compare with the active model on requests held back that it was not trained on either."""
+    table, rows = trained.table, trained.held_back_rows
+    unseen = ~np.isin(table.keys[rows], router_models.training_keys(backend, other.id))
+    ours = [place for place, agent in enumerate(table.agent_ids) if agent in other.agent_ids]
+    theirs = [other.agent_ids.index(table.agent_ids[place]) for place in ours]
+    if not unseen.any() or not ours:
+        return None
+    asked = table.observations.rows(rows[unseen])
+    if other.predictor.lexical_dim_ > asked.lexical.shape[1]:
+        # The other one goes by the wording too, which is not known of these.
+        return None
+    return compare(
+        trained.predictions[unseen][:, ours],
+        other.predict_batch(asked.embeddings, asked.lexical)[:, theirs],
+        asked.targets[:, ours],
+        asked.mask[:, ours],
+    )
