@@ -30,8 +30,9 @@ from pathlib import Path
 
 import numpy as np
 import psycopg
-from first_call import cpu_model, new_database
 from reliability_picture import reliability_picture
+from scratch_database import new_database
+from timing import cpu_model
 from tqdm import tqdm
 
 from tiny_dancer.evaluation.results_table import results_table
