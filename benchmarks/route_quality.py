@@ -30,8 +30,9 @@ from pathlib import Path
 
 import numpy as np
 import psycopg
-from first_call import cpu_model, new_database
 from reliability_picture import reliability_picture
+from scratch_database import new_database
+from timing import cpu_model
 from tqdm import tqdm
 
 from tiny_dancer.evaluation.results_table import results_table
@@ -110,10 +111,11 @@ class Split:
 
 @dataclass(slots=True)
 class Results:
-    """Figures by metric, one per seed, and the bins of the reliability diagram."""
+    """Figures by metric, one per seed; those before the fit, of the first seed; diagram bins."""
 
     figures: dict[str, list[float]] = field(default_factory=lambda: defaultdict(list))
     bins: list[tuple[float, float, float]] = field(default_factory=list)
+    unfitted: dict[str, float] = field(default_factory=dict)
 
 
 def main() -> None:
@@ -247,16 +249,17 @@ def measure(
             copy.write_row((row.text, row.label, False, False))
     connection.execute(ROUTES)
     connection.execute(UTTERANCES)
+    if seed == 0:
+        for (section, metric), value in evaluated(connection).items():
+            if section == "total":
+                results.unfitted[metric] = value
     began = time.monotonic()
     connection.execute("SELECT * FROM ruvector_fit_routes(%s, seed := %s)", [LEARNED, seed])
     results.figures["seconds"].append(time.monotonic() - began)
-    rows = connection.execute(
-        "SELECT section, metric, value FROM ruvector_evaluate_routes(%s)", [JUDGED]
-    ).fetchall()
-    found = {(section, metric): float(str(value)) for section, metric, value in rows}
+    found = evaluated(connection)
     for (section, metric), value in found.items():
         if section == "total":
-            results.figures[str(metric)].append(value)
+            results.figures[metric].append(value)
     for number in range(1, BINS + 1):
         parts = [
             found["reliability", f"bin {number} {part}"]
@@ -265,15 +268,25 @@ def measure(
         results.bins.append((parts[0], parts[1], parts[2]))
 
 
+def evaluated(connection: psycopg.Connection[tuple[object, ...]]) -> dict[tuple[str, str], float]:
+    """Judge the present routes; figures by section and metric."""
+    rows = connection.execute(
+        "SELECT section, metric, value FROM ruvector_evaluate_routes(%s)", [JUDGED]
+    ).fetchall()
+    return {(str(section), str(metric)): float(str(value)) for section, metric, value in rows}
+
+
 def print_results(results: dict[str, Results], seeds: int) -> None:
     rows = []
     for title, found in results.items():
         for metric in SHOWN:
             values = found.figures.get(metric)
             if values:
-                rows.append([f"{title}: {metric}", *shown(values), *judged(title, metric, values)])
-    print(f"mean and deviation of {seeds} seeds")
-    print(results_table(["", "mean", "deviation", "at least", "aim", ""], rows))
+                before = f"{found.unfitted[metric]:.4f}" if metric in found.unfitted else ""
+                verdict = judged(title, metric, values)
+                rows.append([f"{title}: {metric}", before, *shown(values), *verdict])
+    print(f"unfitted: of the first seed, before the fit; mean and deviation of {seeds} seeds")
+    print(results_table(["", "unfitted", "mean", "deviation", "at least", "aim", ""], rows))
 
 
 def shown(values: Sequence[float]) -> list[str]:

@@ -8,22 +8,21 @@ always judged: by their utterances alone, and against a threshold on their simil
 from __future__ import annotations
 
 import datetime
+import math
 from collections.abc import Collection, Container
 from itertools import islice
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from tiny_dancer.index.exact import nearest
-from tiny_dancer.near_ties import by_priority, descending
+from tiny_dancer.near_ties import DECIMALS, by_priority
 from tiny_dancer.route_conditions import RequestContext
 from tiny_dancer.route_evidence import centres, density
-from tiny_dancer.route_head import RouteHead, probabilities
-from tiny_dancer.route_similarity import pooled_similarity
+from tiny_dancer.route_head import CANDIDATES, RouteHead
+from tiny_dancer.route_similarity import pooled_of, pooled_similarity
 from tiny_dancer.semantic_routes import (
     HALF_UNIT,
-    SHORTLIST,
     Gate,
     Positions,
     RouteColumns,
@@ -33,6 +32,8 @@ from tiny_dancer.semantic_routes import (
     Vectors,
 )
 
+# So many routes are judged beyond those asked for, at least.
+SPARE = 4
 # Above so many vectors of the routes judged, a product per route beats copying their rows together.
 FEW_ROWS = 64
 # Above so many routes, one product with all vectors beats one for each of them.
@@ -40,21 +41,29 @@ MANY_ROUTES = 64
 
 
 class JudgedRoutes(NamedTuple):
-    """What speaks for the routes that a request may mean.
+    """What speaks for the routes that a request may mean, in no particular order.
+
+    Lists, for there are few: they are faster than arrays.
 
     Attributes:
-        positions: of the routes, ascending, [c].
-        similarity: of request and route, [c].
-        confidences: probability of each, given that one of the routes is right, [c].
-        margins: scope less threshold, [c]; where it is not below 0, the route may be taken.
+        positions: of the routes.
+        confidences: probability of each, given that one of the routes is right.
+        margins: scope less threshold; where it is not below 0, the route may be taken.
+        cosines: of the request with the vectors of these routes, one array after the other.
+        starts: where those of each route begin, and where the last ones end.
         is_whole: whether no route was left out.
     """
 
-    positions: Positions
-    similarity: NDArray[np.float64]
-    confidences: NDArray[np.float64]
-    margins: NDArray[np.float64]
+    positions: list[int]
+    confidences: list[float]
+    margins: list[float]
+    cosines: Vectors
+    starts: list[int]
     is_whole: bool
+
+    def similarity(self, place: int) -> float:
+        """Return the similarity of request and route."""
+        return pooled_of(self.cosines[self.starts[place] : self.starts[place + 1]])
 
 
 class FittedRoutes:
@@ -84,6 +93,8 @@ class FittedRoutes:
         # A threshold on the similarity that somebody stated holds beside the fitted one.
         is_stated = ~np.isnan(routes.columns.thresholds)
         self._cuts = np.where(is_fitted & ~is_stated, -np.inf, routes.thresholds - HALF_UNIT)
+        self._has_cuts = bool(np.isfinite(self._cuts).any())
+        self._is_single = bool((routes.columns.vector_counts == 1).all())
 
     def __len__(self) -> int:
         return len(self._routes)
@@ -108,7 +119,7 @@ class FittedRoutes:
         The arguments are those of SemanticRoutes.match_route.
         """
         gate = self.gate(now, context, closed, target_agents)
-        most = 2 * k + SHORTLIST
+        most = max(CANDIDATES, k + SPARE)
         while True:
             judged = self._judged(embedding, most)
             matches, was_refused = self._rank(judged, k, gate)
@@ -128,85 +139,88 @@ class FittedRoutes:
 
     def judge(self, embedding: Vectors) -> RouteVerdict:
         """Return what is made of a request, conditions aside."""
-        judged = self._judged(embedding, 2 + SHORTLIST)
+        judged = self._judged(embedding, CANDIDATES)
         matches, _ = self._rank(judged, 1, None)
-        margin = float(judged.margins.max())
+        margin = max(judged.margins)
         if matches:
             return RouteVerdict(matches[0].position, matches[0].confidence, margin)
-        best = int(judged.confidences.argmax())
-        return RouteVerdict(int(judged.positions[best]), float(judged.confidences[best]), margin)
+        best = max(range(len(judged.positions)), key=judged.confidences.__getitem__)
+        return RouteVerdict(judged.positions[best], judged.confidences[best], margin)
 
     def _judged(self, embedding: Vectors, most: int) -> JudgedRoutes:
         """Judge the routes that the linear head finds likeliest, and those it does not know."""
-        linear = self._weights.dot(embedding) + self._offsets
-        likeliest = nearest(linear, most)
-        positions = self._fitted[likeliest]
+        head, linear = self._head, self._weights.dot(embedding)
+        linear += self._offsets
+        count = len(linear)
+        positions = self._fitted
+        if count > most:
+            likeliest = np.argpartition(linear, count - most)[count - most :]
+            positions, linear = positions[likeliest], linear[likeliest]
+        known = len(positions)
         if len(self._unfitted):
             positions = np.concatenate([positions, self._unfitted])
-        similarity, counts = self._similarity(positions, embedding)
-        starts = np.cumsum(counts) - counts
-        near = density(similarity, starts, counts, self._head.sharpness)
-        central = self._centres[positions].dot(embedding)
-        known = len(likeliest)
-        evidence = np.concatenate(
-            [
-                linear[likeliest],
-                self._head.estimated_linear(near[known:], central[known:]),
-            ]
-        )
-        log_odds = self._head.log_odds(evidence, near, central)
-        scope = self._head.scope_of(log_odds, near, central)
-        pooled = pooled_similarity(similarity, counts)
-        margins = self._margins(positions, scope, pooled)
-        order = np.argsort(positions, kind="stable")
+        cosines, starts, near, central = self._evidence(positions, embedding)
+        if known < len(positions):
+            estimated = head.estimated_linear(near[known:], central[known:])
+            linear = np.concatenate([linear, estimated])
+        log_odds = head.log_odds(linear, near, central)
+        margins = head.scope_of(log_odds, near, central) - self._scope_cuts[positions]
+        if self._has_cuts:
+            by_similarity = self._pooled(cosines, positions) - self._cuts[positions]
+            margins = np.minimum(margins, by_similarity)
         return JudgedRoutes(
-            positions[order],
-            pooled[order],
-            probabilities(log_odds)[order],
-            margins[order],
-            known == len(linear),
+            positions.tolist(),
+            softmax(log_odds.tolist()),
+            margins.tolist(),
+            cosines,
+            starts,
+            known == count,
         )
 
-    def _margins(
-        self, positions: Positions, scope: Vectors, similarity: Vectors
-    ) -> NDArray[np.float64]:
-        by_similarity = similarity - self._cuts[positions]
-        by_scope = scope - self._scope_cuts[positions]
-        margins: NDArray[np.float64] = np.minimum(by_similarity, by_scope)
-        return margins
-
-    def _similarity(
+    def _evidence(
         self, positions: Positions, embedding: Vectors
-    ) -> tuple[Vectors, NDArray[np.int64]]:
-        """Return the cosines with the vectors of some routes, and how many each route has."""
+    ) -> tuple[Vectors, list[int], Vectors, Vectors]:
+        """Return cosines with the vectors of routes, their starts, density and centrality."""
+        vectors, begins = self._routes.vectors, self._routes.starts
+        if self._is_single:
+            # The vector is its own mean, and its density is its cosine.
+            one: Vectors = vectors[positions].dot(embedding)
+            return one, list(range(len(positions) + 1)), one, one
         counts = self.columns.vector_counts[positions]
-        vectors, starts = self._routes.vectors, self._routes.starts
-        if int(counts.sum()) <= FEW_ROWS:
+        ends = np.cumsum(counts)
+        starts = ends - counts
+        total = int(ends[-1])
+        if total <= FEW_ROWS or len(positions) > MANY_ROUTES:
             rows, _ = self._routes.rows_of(positions)
-            few: Vectors = vectors[rows].dot(embedding)
-            return few, counts
-        if len(positions) > MANY_ROUTES:
-            rows, _ = self._routes.rows_of(positions)
-            return vectors.dot(embedding)[rows], counts
-        begins = starts[positions]
-        slices = zip(begins.tolist(), (begins + counts).tolist(), strict=True)
-        return np.concatenate([vectors[a:b].dot(embedding) for a, b in slices]), counts
+            cosines = (
+                vectors[rows].dot(embedding) if total <= FEW_ROWS else vectors.dot(embedding)[rows]
+            )
+        else:
+            firsts = begins[positions]
+            slices = zip(firsts.tolist(), (firsts + counts).tolist(), strict=True)
+            cosines = np.concatenate([vectors[a:b].dot(embedding) for a, b in slices])
+        near = density(cosines, starts, counts, self._head.sharpness)
+        central = self._centres[positions].dot(embedding)
+        return cosines, [*starts.tolist(), total], near, central
+
+    def _pooled(self, cosines: Vectors, positions: Positions) -> NDArray[Any]:
+        return pooled_similarity(cosines, self.columns.vector_counts[positions])
 
     def _rank(self, judged: JudgedRoutes, k: int, gate: Gate) -> tuple[list[RouteMatch], bool]:
         """Return up to k of the routes in scope, best first, and whether the gate refused one."""
-        in_scope = (judged.margins >= 0.0).nonzero()[0]
-        if not len(in_scope):
+        place_of = {
+            position: place
+            for place, position in enumerate(judged.positions)
+            if judged.margins[place] >= 0.0
+        }
+        if not place_of:
             return [], False
-        place_of = {int(judged.positions[i]): int(i) for i in in_scope.tolist()}
-        candidates = list(
-            descending(judged.positions[in_scope], judged.confidences[in_scope], 2 * k + SHORTLIST)
-        )
+        candidates = [(p, round(judged.confidences[i], DECIMALS)) for p, i in place_of.items()]
+        candidates.sort(key=lambda candidate: (-candidate[1], candidate[0]))
         allowed = candidates if gate is None else [c for c in candidates if gate(c[0])]
         margin = self._routes.matching.priority_margin + HALF_UNIT
         ordered = by_priority(iter(allowed), self.columns.priorities, margin)
-        matches = [
-            self._match(judged, position, place_of[position]) for position, _ in islice(ordered, k)
-        ]
+        matches = [self._match(judged, p, place_of[p]) for p, _ in islice(ordered, k)]
         return matches, len(allowed) < len(candidates)
 
     def _match(self, judged: JudgedRoutes, position: int, place: int) -> RouteMatch:
@@ -214,6 +228,14 @@ class FittedRoutes:
             position,
             self.columns.names[position],
             self.columns.target_agents[position],
-            round(float(judged.similarity[place]), 6),
-            float(judged.confidences[place]),
+            round(judged.similarity(place), DECIMALS),
+            judged.confidences[place],
         )
+
+
+def softmax(log_odds: list[float]) -> list[float]:
+    """Return the probabilities of a few log-odds."""
+    greatest = max(log_odds)
+    weights = [math.exp(odds - greatest) for odds in log_odds]
+    total = sum(weights)
+    return [weight / total for weight in weights]

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from tiny_dancer.errors import InvalidArgumentError
 from tiny_dancer.route_evidence import centres, of_sums, unit_rows
-from tiny_dancer.route_head import RouteHead, probabilities
+from tiny_dancer.route_head import CANDIDATES, RouteHead, probabilities
 from tiny_dancer.training.held_back import folds
 from tiny_dancer.training.softmax_regression import fit_softmax_regression
 
@@ -37,8 +37,6 @@ MOST_JUDGED = 6_000
 """So many examples are enough to calibrate by."""
 MANY = 5_000
 FOLDS, FOLDS_OF_MANY = 5, 3
-CANDIDATES = 16
-"""Routes compared for an example when weights are fitted; the others are hardly likely."""
 ROWS_AT_ONCE = 256
 FEWEST_TO_CALIBRATE = 10
 

@@ -27,6 +27,8 @@ Vectors = NDArray[np.float32]
 LINEAR, DENSITY, CENTRALITY = range(3)
 EVIDENCE = 3
 """How many kinds of evidence there are."""
+CANDIDATES = 12
+"""Routes with the most linear evidence that are compared; the others are hardly likely."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -45,6 +45,17 @@ def pooled_similarity(similarity: NDArray[Any], counts: NDArray[np.int64]) -> ND
     return pooled
 
 
+def pooled_of(similarity: NDArray[Any]) -> float:
+    """Return the similarity of one route from those of its vectors, of which it has at least 1."""
+    best: list[float] = similarity.tolist()
+    if len(best) == 1:
+        return best[0]
+    best = sorted(best, reverse=True)[:POOLED]
+    weights = [math.exp((value - best[0]) / POOL_TEMPERATURE) for value in best]
+    summed = sum(weight * value for weight, value in zip(weights, best, strict=True))
+    return summed / sum(weights)
+
+
 def default_thresholds(
     counts: NDArray[np.int64],
     has_utterances: NDArray[np.bool_],
