@@ -83,6 +83,7 @@ VALUES = {
     "real[]": vectors,
     "vector[]": st.none() | st.just(["[1,2]"]) | st.just([None]),
     "vector": st.none() | st.just("[" + ",".join(["1"] * 384) + "]") | st.just("[1,2]"),
+    "halfvec": st.none() | st.just("[" + ",".join(["1"] * 384) + "]") | st.just("[1,2]"),
     "uuid": st.none() | st.uuids().map(str),
     "uuid[]": st.none() | st.lists(st.uuids().map(str), max_size=2),
     "interval": st.sampled_from([None, "7 days", "-1 day", "0", "1000000 years", "1 microsecond"]),

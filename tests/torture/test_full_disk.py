@@ -29,11 +29,11 @@ READING = [
     ("tiny_dancer.list_settings", {}),
 ]
 RECORDED = """
-SELECT array_agg(idempotency_key), coalesce(sum(cost::numeric), 0) AS spent
+SELECT array_agg(idempotency_key::text), coalesce(sum(cost::numeric), 0) AS spent
 FROM tiny_dancer.usage WHERE idempotency_key IS NOT NULL
 """
 CHARGED = "SELECT coalesce(sum(amount), 0) AS charged FROM tiny_dancer.budget_charges"
-KEYS = "SELECT array_agg(key) FROM tiny_dancer.usage_keys"
+KEYS = "SELECT array_agg(key::text) FROM tiny_dancer.usage_keys"
 
 
 @contextmanager
