@@ -157,7 +157,8 @@ BEGIN
                      ELSE tiny_dancer.delete_old('feedback', 'given_at', least(usage_cutoff, decisions_cutoff)) END;
     RETURN NEXT;
     step := 'decisions deleted';
-    affected := tiny_dancer.delete_old_rows('decisions', decisions_cutoff);
+    affected := tiny_dancer.delete_old_rows('decisions', decisions_cutoff)
+        + tiny_dancer.delete_old('foreseen_outcomes', 'recorded_at', decisions_cutoff);
     RETURN NEXT;
     step := 'vectors deleted';
     affected := tiny_dancer.delete_old(

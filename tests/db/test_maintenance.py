@@ -288,6 +288,11 @@ def test_retention_deletes_rows_and_keeps_sums(agents):
         " SELECT now() - n * interval '9 days', n, 1, '[1]' FROM generate_series(1, 9) n"
     )
     agents.execute(
+        "INSERT INTO tiny_dancer.foreseen_outcomes"
+        " (usage_id, router_model_id, quality, recorded_at)"
+        " SELECT n, 1, 0.5, now() - n * interval '9 days' FROM generate_series(1, 9) n"
+    )
+    agents.execute(
         "INSERT INTO tiny_dancer.feedback (usage_id, quality, given_at)"
         " SELECT n, 1, now() - n * interval '9 days' FROM generate_series(1, 9) n"
     )
@@ -306,8 +311,8 @@ def test_retention_deletes_rows_and_keeps_sums(agents):
         "SELECT extract(days FROM now() - min(recorded_at)) FROM tiny_dancer.usage"
     ).fetchall()
     assert oldest in (39, 40)
-    kept = [count(agents, table) for table in ("decisions", "request_vectors", "feedback")]
-    assert kept == [4, 4, 4]
+    tables = ("decisions", "request_vectors", "feedback", "foreseen_outcomes")
+    assert [count(agents, table) for table in tables] == [4, 4, 4, 4]
     for group, rows in expected.items():
         found = call(agents, "ruvector_routing_analytics", time_range="200 days", group_by=group)
         assert [(row.group_key, row.total_requests) for row in found] == [
