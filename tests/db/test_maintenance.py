@@ -288,6 +288,11 @@ def test_retention_deletes_rows_and_keeps_sums(agents):
         " SELECT now() - n * interval '9 days', n, 1, '[1]' FROM generate_series(1, 9) n"
     )
     agents.execute(
+        "INSERT INTO tiny_dancer.foreseen_outcomes"
+        " (usage_id, router_model_id, quality, recorded_at)"
+        " SELECT n, 1, 0.5, now() - n * interval '9 days' FROM generate_series(1, 9) n"
+    )
+    agents.execute(
         "INSERT INTO tiny_dancer.feedback (usage_id, quality, given_at)"
         " SELECT n, 1, now() - n * interval '9 days' FROM generate_series(1, 9) n"
     )

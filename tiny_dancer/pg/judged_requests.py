@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from tiny_dancer import lexical_features
-from tiny_dancer.errors import InvalidArgumentError, MissingRightError, UnknownObjectError, shown
+from tiny_dancer.errors import InvalidArgumentError, UnknownObjectError, shown
 from tiny_dancer.learning.outcome_table import OutcomeTable, joined_features
 from tiny_dancer.pg import store
 from tiny_dancer.pg.examples import READING_ONLY, read_examples
+from tiny_dancer.pg.vector_rights import require_vectors
 from tiny_dancer.request import check_text, unit_vector
 from tiny_dancer.weights import Float32Array
 
@@ -33,10 +34,9 @@ FROM {READING_ONLY},
      LATERAL tiny_dancer.judged_requests(CASE WHEN read_only.value IS NOT NULL THEN $1 END) AS e
 """
 LEARNABLE = "SELECT * FROM tiny_dancer.learnable_outcomes($1, $2)"
-# Vectors and texts of requests have grants of their own.
+# Texts of requests have a grant of their own.
 MAY_READ = """
-SELECT pg_catalog.has_table_privilege('tiny_dancer.request_vectors', 'SELECT') AS vectors,
-       pg_catalog.has_column_privilege('tiny_dancer.usage', 'request', 'SELECT')
+SELECT pg_catalog.has_column_privilege('tiny_dancer.usage', 'request', 'SELECT')
        AND pg_catalog.has_column_privilege('tiny_dancer.decisions', 'request', 'SELECT') AS texts
 """
 TEXTS = """
@@ -126,18 +126,11 @@ def from_outcomes(backend: Backend, configuration: Configuration) -> Found:
 
     Raises:
         InvalidArgumentError: there are none.
+        MissingRightError: the caller may not read the vectors of recorded requests.
     """
     model = configuration.required_model
+    require_vectors(backend, "train a router")
     may_read: Any = backend.row(MAY_READ)
-    if not may_read["vectors"]:
-        raise MissingRightError(
-            "permission denied for the vectors of recorded requests",
-            detail="They are as sensitive as the text of the requests, and have a grant of their "
-            "own.",
-            hint="Have the owner of the extension run: "
-            "GRANT SELECT ON tiny_dancer.request_vectors TO the role that trains; or train from a "
-            "query.",
-        )
     plan = backend.plpy.prepare(LEARNABLE, ["bigint", "integer"])
     cursor = backend.plpy.cursor(plan, [model.id, MOST_OUTCOMES])
     collected = _Collected(backend, configuration)
