@@ -4,13 +4,15 @@
 
 DATA_DIR holds routellm_mmlu.jsonl.gz, routellm_gsm8k.jsonl.gz and llmrouter_9models.jsonl.gz; a
 file that is missing is named and left out. Vectors are cached outside the checkout, for embedding
-takes minutes. Every figure comes from rows that the predictor did not see; equal prompts are never
-split. ``--quick`` runs on made-up requests and needs neither data nor a model.
+takes minutes, and so are predictions, by the source of the predictors: a run that was stopped goes
+on where it was. Every figure comes from rows that the predictor did not see; equal
+prompts are never split. ``--quick`` runs on made-up requests and needs neither data nor a model.
 """
 
 from __future__ import annotations
 
 import argparse
+import functools
 import hashlib
 import os
 import tempfile
@@ -24,8 +26,16 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 import numpy as np
 from numpy.typing import NDArray
+from routing_targets import (
+    CALIBRATION_AIM,
+    CALIBRATION_AT_MOST,
+    TARGETS,
+    Target,
+)
+from sentence_sequences import SentenceFastGRNN, sentence_vectors
 from tqdm import tqdm
 
+import tiny_dancer
 from tiny_dancer.embedding.hashing import HashingProvider
 from tiny_dancer.embedding.provider import EmbeddingProvider, open_provider
 from tiny_dancer.evaluation.accuracy import chosen_quality, oracle_quality
@@ -35,7 +45,7 @@ from tiny_dancer.evaluation.baselines import (
     random_predictions,
 )
 from tiny_dancer.evaluation.benchmark_file import Benchmark, read_benchmark
-from tiny_dancer.evaluation.bootstrap import bootstrap
+from tiny_dancer.evaluation.bootstrap import Interval, bootstrap
 from tiny_dancer.evaluation.calibration import calibration
 from tiny_dancer.evaluation.performance_gap import apgr
 from tiny_dancer.evaluation.results_table import results_table
@@ -53,12 +63,6 @@ FILES = {
     "gsm8k": "routellm_gsm8k.jsonl.gz",
     "nine": "llmrouter_9models.jsonl.gz",
 }
-# Of issue 4. CLINC150 and Banking77 are judged with the semantic routes.
-AT_LEAST = {
-    "MMLU, 1,500 labels": 0.638,
-    "MMLU, 80 % as labels": 0.695,
-    "MMLU, unseen subjects": 0.59,
-}
 PREDICTORS: dict[str, Callable[[int], QualityPredictor]] = {
     "ridge + lexical": lambda seed: RidgeHeads(),
     "kNN-100": lambda seed: predictor_by_name("nearest", seed),
@@ -68,7 +72,9 @@ PREDICTORS: dict[str, Callable[[int], QualityPredictor]] = {
     "MLP": lambda seed: predictor_by_name("mlp", seed),
     "FastGRNN": lambda seed: predictor_by_name("fastgrnn", seed),
 }
+SENTENCES = "FastGRNN, a step per sentence"
 REFERENCES = ("prompt length", "best single", "ridge", "ridge + lexical")
+LEARNING = ("predictors", "training", "lexical_features.py", "fastgrnn.py")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -81,6 +87,8 @@ class Work:
     lexical: NDArray[np.float32]
     splits: Callable[[int], Iterator[tuple[Rows, Rows]]]
     paired: bool
+    cache: Path | None = None
+    sentences: tuple[NDArray[np.float32], Rows] | None = None
 
 
 @dataclass(slots=True, eq=False)
@@ -89,15 +97,18 @@ class Judged:
 
     rows: list[Rows] = field(default_factory=list)
     predictions: dict[str, list[Floats]] = field(default_factory=dict)
-    seconds: dict[str, float] = field(default_factory=dict)
+    seconds: dict[str, list[float]] = field(default_factory=dict)
 
 
 def main() -> None:
     options = arguments()
-    works = quick_works() if options.quick else list(public_works(options))
+    works = quick_works() if options.quick else public_works(options)
+    summary: list[list[str]] = []
     for work in works:
         judged = judge(work, options.seeds, [] if options.only_default else list(PREDICTORS))
-        report(work, judged)
+        summary += report(work, judged)
+    print("\n## What was asked, and what is reached\n")
+    print(results_table(["work", "measured", "at least", "aim", "verdict"], summary))
 
 
 def arguments() -> argparse.Namespace:
@@ -125,9 +136,7 @@ def public_works(options: argparse.Namespace) -> Iterator[Work]:
     provider = None
     for key, file in FILES.items():
         path = options.data / file
-        wanted = [
-            w for w in WORKS[key] if not options.works or w[0].startswith(tuple(options.works))
-        ]
+        wanted = [work for work in WORKS[key] if chosen(work[0], options)]
         if not wanted:
             continue
         if not path.exists():
@@ -138,15 +147,52 @@ def public_works(options: argparse.Namespace) -> Iterator[Work]:
         embeddings = cached_embeddings(benchmark.prompts, provider, options.cache)
         lexical = lexical_matrix(benchmark.prompts)
         for name, splits, paired in wanted:
-            yield Work(name, benchmark, embeddings, lexical, splits(benchmark), paired)
+            yield Work(
+                name,
+                benchmark,
+                embeddings,
+                lexical,
+                splits(benchmark),
+                paired,
+                options.cache,
+                read_sentences(benchmark, embeddings, provider, options)
+                if key == "gsm8k"
+                else None,
+            )
+
+
+def chosen(name: str, options: argparse.Namespace) -> bool:
+    """Whether a work is to be run."""
+    return not options.works or name.startswith(tuple(options.works))
+
+
+def read_sentences(
+    benchmark: Benchmark,
+    embeddings: NDArray[np.float32],
+    provider: EmbeddingProvider,
+    options: argparse.Namespace,
+) -> tuple[NDArray[np.float32], Rows] | None:
+    """Vectors of the sentences, for a work small enough to embed them all."""
+    if options.only_default:
+        return None
+    path = options.cache / f"{digest(provider.name, *benchmark.prompts)}.sentences.npz"
+    if not path.exists():
+        values, lengths = sentence_vectors(benchmark.prompts, embeddings, provider)
+        np.savez(path, values=values, lengths=lengths)
+    with np.load(path, allow_pickle=False) as held:
+        return held["values"], held["lengths"]
+
+
+def digest(*parts: str) -> str:
+    """A name for what follows from these parts."""
+    return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:32]
 
 
 def cached_embeddings(
     prompts: list[str], provider: EmbeddingProvider, cache: Path
 ) -> NDArray[np.float32]:
     """Embed, or read what was embedded before by the same model from the same prompts."""
-    content = hashlib.sha256("\0".join([provider.name, *prompts]).encode()).hexdigest()
-    path = cache / f"{content[:32]}.npy"
+    path = cache / f"{digest(provider.name, *prompts)}.npy"
     if path.exists():
         return np.load(path, allow_pickle=False)
     vectors = np.stack([provider.embed(text) for text in tqdm(prompts, "embedding", unit="text")])
@@ -255,35 +301,75 @@ def split_predictions(
             [prompts[row] for row in test], [prompts[row] for row in training], quality[training]
         ),
     )
-    for name in ("ridge", *singles, "default"):
-        began = time.perf_counter()
-        lexical = work.lexical[:, :0] if name == "ridge" else work.lexical
-        if name == "ridge":
-            predictor: QualityPredictor = RidgeHeads()
-        else:
-            make = PREDICTORS.get(name, lambda s: predictor_by_name(DEFAULT, s))
-            predictor = make(seed)
-        predictor.fit(
-            work.embeddings[training],
-            lexical[training],
-            quality[training],
-            work.benchmark.mask[training],
-        )
-        judged.seconds[name] = judged.seconds.get(name, 0.0) + time.perf_counter() - began
-        yield name, predictor.predict_batch(work.embeddings[test], lexical[test])
+    names = ["ridge", "ridge + lexical", *singles, "default"]
+    if work.sentences is not None:
+        names.insert(-1, SENTENCES)
+    for name in dict.fromkeys(names):
+        predictions, seconds = remembered(work, name, seed, training, test)
+        judged.seconds.setdefault(name, []).append(seconds)
+        yield name, predictions
 
 
-def report(work: Work, judged: Judged) -> None:
-    """Print the table of one work."""
+def remembered(
+    work: Work, name: str, seed: int, training: Rows, test: Rows
+) -> tuple[Floats, float]:
+    """What a router predicts and how long it learned, from the cache where it is there."""
+    if work.cache is None:
+        return learned(work, name, seed, training, test)
+    rows = (training.tobytes().hex(), test.tobytes().hex())
+    content = digest(learning_source(), name, str(seed), *work.benchmark.prompts, *rows)
+    path = work.cache / f"{content}.predictions.npz"
+    if not path.exists():
+        predictions, seconds = learned(work, name, seed, training, test)
+        np.savez(path, predictions=predictions, seconds=seconds)
+    with np.load(path, allow_pickle=False) as held:
+        return held["predictions"], float(held["seconds"])
+
+
+@functools.cache
+def learning_source() -> str:
+    """The source of all that predictions follow from."""
+    package = Path(tiny_dancer.__file__).parent
+    files = [Path(__file__).with_name("sentence_sequences.py")]
+    for name in LEARNING:
+        path = package / name
+        files += [path] if path.is_file() else sorted(path.glob("*.py"))
+    return "\0".join(file.read_text(encoding="utf-8") for file in files)
+
+
+def learned(work: Work, name: str, seed: int, training: Rows, test: Rows) -> tuple[Floats, float]:
+    """Fit a router and predict; seconds are of the processor, on one thread."""
+    quality, mask = work.benchmark.quality[training], work.benchmark.mask[training]
+    began = time.process_time()
+    if name == SENTENCES and work.sentences is not None:
+        values, lengths = work.sentences
+        reader = SentenceFastGRNN(seed=seed)
+        reader.fit(values[training], lengths[training], work.lexical[training], quality)
+        spent = time.process_time() - began
+        return reader.predict_batch(values[test], lengths[test], work.lexical[test]), spent
+    lexical = work.lexical[:, :0] if name == "ridge" else work.lexical
+    if name == "ridge":
+        predictor: QualityPredictor = RidgeHeads()
+    else:
+        make = PREDICTORS.get(name, lambda s: predictor_by_name(DEFAULT, s))
+        predictor = make(seed)
+    predictor.fit(work.embeddings[training], lexical[training], quality, mask)
+    spent = time.process_time() - began
+    return predictor.predict_batch(work.embeddings[test], lexical[test]), spent
+
+
+def report(work: Work, judged: Judged) -> list[list[str]]:
+    """Print the table of one work; returns its rows of the summary."""
     quality = work.benchmark.quality
     per_seed = by_seed(judged)
-    splits = len(judged.rows)
     header = ["router", "APGR" if work.paired else "accuracy %", "± seeds", "train s"]
     table = []
+    measured = {}
     for name in judged.predictions:
         figures = [figure(work, rows, predictions[name]) for rows, predictions in per_seed]
+        measured[name] = figures
         seconds = judged.seconds.get(name)
-        spent = "" if seconds is None else f"{seconds / splits:.1f}"
+        spent = "" if seconds is None else f"{np.mean(seconds):.1f}"
         table.append([name, f"{np.mean(figures):.4f}", f"{np.std(figures):.4f}", spent])
     oracle = [
         figure(work, rows, quality[rows])
@@ -292,12 +378,27 @@ def report(work: Work, judged: Judged) -> None:
         for rows, _ in per_seed
     ]
     table.append(["oracle", f"{np.mean(oracle):.4f}", f"{np.std(oracle):.4f}", ""])
-    print(f"\n## {work.name} ({len(quality)} requests)\n")
+    print(f"\n## {work.name} ({len(quality)} requests, {len(per_seed)} seeds)\n")
     print(results_table(header, table))
-    if work.name in AT_LEAST:
-        print(f"\nat least {AT_LEAST[work.name]}")
-    compare(work, judged)
-    calibrated(work, judged)
+    leads = compare(work, judged)
+    summary = [row(target, measured, leads) for target in TARGETS if target.work == work.name]
+    return [*summary, calibrated(work, judged)]
+
+
+def row(target: Target, measured: dict[str, list[float]], leads: dict[str, Interval]) -> list[str]:
+    """A row of the summary."""
+    bounds = [f"{target.at_least:g}", f"{target.aim:g}"]
+    ours = np.array(measured["default"])
+    if target.reference is None:
+        shown = f"{ours.mean():.4f} ± {ours.std():.4f}"
+        return [target.work, shown, *bounds, target.verdict(float(ours.mean()))]
+    lead = ours - np.array(measured[target.reference])
+    interval = leads[target.reference]
+    shown = (
+        f"{lead.mean():+.4f} ± {lead.std():.4f} (95 %: {interval.low:+.4f} to {interval.high:+.4f})"
+    )
+    name = f"{target.work}, less {target.reference}"
+    return [name, shown, *bounds, target.verdict(float(lead.mean()))]
 
 
 def by_seed(judged: Judged) -> list[tuple[Rows, dict[str, Floats]]]:
@@ -333,41 +434,58 @@ def figure(work: Work, rows: Rows, predictions: Floats) -> float:
     return apgr(advantage, quality[:, weak], quality[:, strong])
 
 
-def compare(work: Work, judged: Judged) -> None:
-    """Print the default's lead over each reference, with a bootstrap interval over requests."""
-    rows = np.concatenate(judged.rows)
-    joined = {name: np.concatenate(parts) for name, parts in judged.predictions.items()}
+def compare(work: Work, judged: Judged) -> dict[str, Interval]:
+    """Print the default's lead over each reference, with a bootstrap interval over requests.
+
+    The lead is the mean over the seeds, and a request is drawn with all its seeds.
+    """
+    per_seed = by_seed(judged)
+    intervals = {}
     print()
     for reference in REFERENCES:
-        if reference not in joined:
-            continue
 
         def lead(drawn: Rows, other: str = reference) -> float:
-            ours = figure(work, rows[drawn], joined["default"][drawn])
-            return ours - figure(work, rows[drawn], joined[other][drawn])
+            times = np.bincount(drawn, minlength=len(work.benchmark.prompts))
+            leads = []
+            for rows, predictions in per_seed:
+                again = np.repeat(np.arange(len(rows)), times[rows])
+                ours = figure(work, rows[again], predictions["default"][again])
+                leads.append(ours - figure(work, rows[again], predictions[other][again]))
+            return float(np.mean(leads))
 
-        interval = bootstrap(lead, rows, draws=200)
+        groups = np.arange(len(work.benchmark.prompts), dtype=np.int64)
+        interval = intervals[reference] = bootstrap(lead, groups, draws=200)
         print(
             f"default − {reference}: {interval.estimate:+.4f} "
             f"(95 %: {interval.low:+.4f} to {interval.high:+.4f})"
         )
+    return intervals
 
 
-def calibrated(work: Work, judged: Judged) -> None:
+def calibrated(work: Work, judged: Judged) -> list[str]:
     """Print the calibration of the agents that the default would choose, and of all agents."""
     excess, everything, brier = [], [], []
     for rows, predictions in by_seed(judged):
         ours, quality = predictions["default"], work.benchmark.quality[rows]
         best = ours.argmax(axis=1)
         at = np.arange(len(rows))
-        chosen = calibration(ours[at, best], quality[at, best])
-        excess.append(chosen.excess)
-        brier.append(chosen.brier)
+        of_chosen = calibration(ours[at, best], quality[at, best])
+        excess.append(of_chosen.excess)
+        brier.append(of_chosen.brier)
         everything.append(calibration(ours.ravel(), quality.ravel()).excess)
     print(
         f"calibration, ECE less chance: chosen agent {np.mean(excess):.4f} "
         f"(Brier {np.mean(brier):.4f}), all agents {np.mean(everything):.4f}"
     )
+    worse = max(float(np.mean(excess)), float(np.mean(everything)))
+    verdict = "MISSED" if worse > CALIBRATION_AT_MOST else "ok"
+    return [
+        f"{work.name}, calibration",
+        f"{worse:.4f}",
+        f"≤ {CALIBRATION_AT_MOST:g}",
+        f"≤ {CALIBRATION_AIM:g}",
+        "aim" if worse <= CALIBRATION_AIM else verdict,
+    ]
 
 
 if __name__ == "__main__":

@@ -55,6 +55,18 @@ class Settings:
     weight_latency: float = _setting(0.3, 0.0, 1.0, "weight of latency in a balanced decision")
     weight_quality: float = _setting(0.4, 0.0, 1.0, "weight of quality in a balanced decision")
     alternatives: int = _setting(3, 0, 100, "how many runners-up a decision names")
+    exploration_share: float = _setting(
+        0.0,
+        0.0,
+        0.5,
+        "probability that a recorded decision draws its agent by chance, the better the likelier",
+    )
+    exploration_temperature: float = _setting(
+        0.25,
+        0.05,
+        100.0,
+        "score by which an agent must be worse to be drawn 2.7 times less often; 100 is even",
+    )
     max_request_characters: int = _setting(
         1_000_000, 1, 100_000_000, "longest request accepted, in characters"
     )

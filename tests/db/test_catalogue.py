@@ -17,6 +17,8 @@ PINNED = ["search_path=pg_catalog, pg_temp"]
 RUN_CALLERS_QUERIES = {
     *("labelled_texts", "ruvector_train_classifier"),
     *("judged_requests", "ruvector_train_router"),
+    *("ruvector_fit_routes", "ruvector_evaluate_routes"),
+    *("request_texts", "ruvector_calibrate_router"),
 }
 # A SET clause would cost it a tenth of its throughput; every name in it is qualified.
 QUALIFIES_EVERY_NAME = {"ruvector_record_usage"}

@@ -14,7 +14,7 @@ from training import train_quickly
 
 KEPT_TABLES = (
     *("agents", "agent_embeddings", "models", "settings", "capability_aliases", "granted_roles"),
-    *("routes", "route_utterances", "route_passes", "classifiers"),
+    *("routes", "route_utterances", "route_passes", "route_heads", "classifiers"),
     *("decisions", "request_vectors", "usage", "usage_keys", "feedback"),
     *("router_models", "router_training_requests", "foreseen_outcomes"),
     *("budgets", "budget_charges", "budget_holds", "reservations"),
@@ -71,7 +71,7 @@ def answers(session):
             call(session, f"ruvector_{function}")
             for function in (
                 *("list_agents", "list_routes", "list_capability_aliases", "budget_status"),
-                *("routing_stats", "router_models"),
+                *("routing_stats", "router_models", "route_fits"),
             )
         ),
         *(
@@ -94,6 +94,7 @@ def record_everything(session):
     create(session, "code", "coder", utterances=["Write code", "Fix this bug"])
     create(session, "hello", "gpt-4", "Say hello", conditions={"rate_limit": 100})
     call(session, "ruvector_semantic_route", query="Say hello", consume=True)
+    call(session, "ruvector_fit_routes", query="VALUES ('Repair the code', 'code'), ('x', NULL)")
     for limit, scope in ((5.0, {}), (3.0, {"agent": "gpt-4"}), (2.0, {"tag": "t"})):
         call(session, "ruvector_set_budget", limit_amount=limit, period="month", **scope)
     decision = route(session, "Write code", record=True, use_semantic_routes=True, tags=["t"])
