@@ -88,38 +88,42 @@ DECLARE
     stale_days timestamptz[] := ARRAY(SELECT date_trunc('day', s.began, 'UTC') FROM tiny_dancer.usage_rollup_stale s);
 BEGIN
     RETURN QUERY
-    WITH parts AS (
-        SELECT since AS after, rolled_since AS before
+    WITH outcomes AS (
+        SELECT u.agent_id, u.route_name, u.recorded_at, u.cost, u.success, u.latency_ms, u.tags,
+               u.input_tokens, u.output_tokens
+        FROM tiny_dancer.usage u
+        WHERE u.recorded_at > since AND u.recorded_at < rolled_since
         UNION ALL
-        SELECT rolled_until - '1 us'::interval, 'infinity'
+        SELECT u.agent_id, u.route_name, u.recorded_at, u.cost, u.success, u.latency_ms, u.tags,
+               u.input_tokens, u.output_tokens
+        FROM tiny_dancer.usage u
+        WHERE u.recorded_at >= rolled_until
         UNION ALL
-        SELECT s.began - '1 us'::interval, s.began + '1 hour'::interval
-        FROM unnest(stale_hours) AS s (began)
-        WHERE s.began >= rolled_since AND s.began < rolled_until
+        SELECT u.agent_id, u.route_name, u.recorded_at, u.cost, u.success, u.latency_ms, u.tags,
+               u.input_tokens, u.output_tokens
+        FROM unnest(stale_hours) AS stale (began)
+        JOIN tiny_dancer.usage u
+            ON u.recorded_at >= stale.began AND u.recorded_at < stale.began + '1 hour'::interval
+        WHERE stale.began >= rolled_since AND stale.began < rolled_until AND cardinality(stale_hours) > 0
     ),
     pieces AS (
-        SELECT o.agent_id, CASE WHEN wanted = 'tag' THEN t.tag ELSE o.route_name END AS label,
+        SELECT CASE WHEN wanted = 'agent' THEN o.agent_id END AS agent_id,
+               CASE wanted WHEN 'tag' THEN t.tag WHEN 'route' THEN o.route_name END AS label,
                date_trunc('hour', o.recorded_at, 'UTC') AS began,
                count(*) AS requests, count(*) FILTER (WHERE o.success) AS successes, sum(o.cost) AS cost,
                count(o.latency_ms) AS latencies, sum(o.latency_ms) AS latency_total,
-               count(o.input_tokens + o.output_tokens) AS compared,
-               sum(o.cost) FILTER (WHERE o.input_tokens + o.output_tokens IS NOT NULL) AS compared_cost,
+               count(*) FILTER (WHERE num_nulls(o.input_tokens, o.output_tokens) = 0) AS compared,
+               sum(o.cost) FILTER (WHERE num_nulls(o.input_tokens, o.output_tokens) = 0) AS compared_cost,
                sum(o.input_tokens) FILTER (WHERE o.output_tokens IS NOT NULL) AS input_tokens,
                sum(o.output_tokens) FILTER (WHERE o.input_tokens IS NOT NULL) AS output_tokens,
-               ARRAY[o.bucket] AS buckets, ARRAY[count(o.latency_ms)] AS bucket_counts,
+               ARRAY[tiny_dancer.latency_bucket(o.latency_ms)] AS buckets, ARRAY[count(o.latency_ms)] AS bucket_counts,
                min(o.recorded_at) AS first_at, max(o.recorded_at) AS last_at
-        FROM parts
-        CROSS JOIN LATERAL (
-            SELECT u.agent_id, u.route_name, u.recorded_at, u.cost, u.success, u.latency_ms, u.tags,
-                   u.input_tokens::bigint, u.output_tokens::bigint,
-                   tiny_dancer.latency_bucket(u.latency_ms) AS bucket
-            FROM tiny_dancer.usage u
-            WHERE u.recorded_at > parts.after AND u.recorded_at < parts.before) o
+        FROM outcomes o
         CROSS JOIN LATERAL (
             SELECT NULL::text WHERE wanted <> 'tag'
             UNION ALL
             SELECT DISTINCT l.tag FROM unnest(o.tags) AS l (tag) WHERE wanted = 'tag') AS t (tag)
-        GROUP BY o.agent_id, 2, 3, o.bucket
+        GROUP BY 1, 2, 3, tiny_dancer.latency_bucket(o.latency_ms)
         UNION ALL
         SELECT r.agent_id, r.label, r.began, r.requests, r.successes, r.cost, r.latencies, r.latency_total,
                r.compared, r.compared_cost, r.input_tokens, r.output_tokens, r.buckets, r.bucket_counts,
@@ -156,49 +160,51 @@ BEGIN
               FROM tiny_dancer.agents a CROSS JOIN LATERAL unnest(a.capabilities) AS k) c ON c.id = p.agent_id
         WHERE group_by = 'capability'
     ),
+    -- A number for each group, since texts with NULL among them are slow to group by and to join.
+    numbered AS MATERIALIZED (
+        SELECT dense_rank() OVER (ORDER BY k.agent COLLATE "C", k.key COLLATE "C") AS number, k.* FROM keyed k
+    ),
     totals AS (
-        SELECT k.agent, k.key, sum(k.requests)::bigint AS requests, sum(k.successes)::bigint AS successes,
-               sum(k.cost) AS cost, sum(k.latencies)::bigint AS latencies, sum(k.latency_total) AS latency_total,
-               sum(k.compared)::bigint AS compared, sum(k.compared_cost) AS compared_cost,
-               sum(k.input_tokens)::float8 AS input_tokens, sum(k.output_tokens)::float8 AS output_tokens,
-               min(k.first_at) AS first_at, max(k.last_at) AS last_at
-        FROM keyed k
-        GROUP BY k.agent, k.key
+        SELECT n.number, min(n.agent) AS agent, min(n.key) AS key,
+               sum(n.requests)::bigint AS requests, sum(n.successes)::bigint AS successes,
+               sum(n.cost) AS cost, sum(n.latencies)::bigint AS latencies, sum(n.latency_total) AS latency_total,
+               sum(n.compared)::bigint AS compared, sum(n.compared_cost) AS compared_cost,
+               sum(n.input_tokens)::float8 AS input_tokens, sum(n.output_tokens)::float8 AS output_tokens,
+               min(n.first_at) AS first_at, max(n.last_at) AS last_at
+        FROM numbered n
+        GROUP BY n.number
     ),
     spread AS (
-        SELECT k.agent, k.key, b.bucket, sum(b.counted)::bigint AS counted
-        FROM keyed k CROSS JOIN LATERAL unnest(k.buckets, k.bucket_counts) AS b (bucket, counted)
+        SELECT b.number, b.bucket, sum(b.counted)::bigint AS counted
+        FROM (SELECT n.number, unnest(n.buckets) AS bucket, unnest(n.bucket_counts) AS counted FROM numbered n) b
         WHERE b.bucket IS NOT NULL
-        GROUP BY k.agent, k.key, b.bucket
+        GROUP BY b.number, b.bucket
     ),
     counted AS (
-        SELECT s.agent, s.key, tiny_dancer.bucket_latency(s.bucket) AS latency,
-               sum(s.counted) OVER (PARTITION BY s.agent, s.key ORDER BY s.bucket) AS up_to,
-               sum(s.counted) OVER (PARTITION BY s.agent, s.key) - 1 AS last
+        SELECT s.number, tiny_dancer.bucket_latency(s.bucket) AS latency,
+               sum(s.counted::float8) OVER (PARTITION BY s.number ORDER BY s.bucket) AS up_to
         FROM spread s
     ),
     -- As percentile_cont() does: between the two outcomes that the rank falls between.
     ranked AS (
-        SELECT c.agent, c.key,
-               min(c.latency) FILTER (WHERE c.up_to > floor(0.5 * c.last)) AS low50,
-               min(c.latency) FILTER (WHERE c.up_to > ceil(0.5 * c.last)) AS high50,
-               min(c.latency) FILTER (WHERE c.up_to > floor(0.95 * c.last)) AS low95,
-               min(c.latency) FILTER (WHERE c.up_to > ceil(0.95 * c.last)) AS high95,
-               min(c.latency) FILTER (WHERE c.up_to > floor(0.99 * c.last)) AS low99,
-               min(c.latency) FILTER (WHERE c.up_to > ceil(0.99 * c.last)) AS high99,
-               max(c.last)::float8 AS last
-        FROM counted c
-        GROUP BY c.agent, c.key
+        SELECT c.number,
+               min(c.latency) FILTER (WHERE c.up_to > floor(0.5 * (t.latencies - 1))) AS low50,
+               min(c.latency) FILTER (WHERE c.up_to > ceil(0.5 * (t.latencies - 1))) AS high50,
+               min(c.latency) FILTER (WHERE c.up_to > floor(0.95 * (t.latencies - 1))) AS low95,
+               min(c.latency) FILTER (WHERE c.up_to > ceil(0.95 * (t.latencies - 1))) AS high95,
+               min(c.latency) FILTER (WHERE c.up_to > floor(0.99 * (t.latencies - 1))) AS low99,
+               min(c.latency) FILTER (WHERE c.up_to > ceil(0.99 * (t.latencies - 1))) AS high99
+        FROM counted c JOIN (SELECT t.number, t.latencies::float8 FROM totals t) t ON t.number = c.number
+        GROUP BY c.number
     )
     SELECT t.agent, t.key, t.requests, t.successes, t.cost, t.latencies, t.latency_total,
-           r.low50 + (r.high50 - r.low50) * (0.5 * r.last - floor(0.5 * r.last)),
-           r.low95 + (r.high95 - r.low95) * (0.95 * r.last - floor(0.95 * r.last)),
-           r.low99 + (r.high99 - r.low99) * (0.99 * r.last - floor(0.99 * r.last)),
+           r.low50 + (r.high50 - r.low50) * (0.5 * l.last - floor(0.5 * l.last)),
+           r.low95 + (r.high95 - r.low95) * (0.95 * l.last - floor(0.95 * l.last)),
+           r.low99 + (r.high99 - r.low99) * (0.99 * l.last - floor(0.99 * l.last)),
            t.compared, t.compared_cost, t.input_tokens, t.output_tokens, t.first_at, t.last_at
     FROM totals t
-    -- In texts that NULL has no part in: equality knows no NULL, and nothing else can be hashed.
-    LEFT JOIN ranked r ON coalesce('=' || r.key, '') = coalesce('=' || t.key, '')
-                          AND coalesce('=' || r.agent, '') = coalesce('=' || t.agent, '');
+    CROSS JOIN LATERAL (SELECT (t.latencies - 1)::float8 AS last) l
+    LEFT JOIN ranked r ON r.number = t.number;
 END
 $$;
 COMMENT ON FUNCTION tiny_dancer.rolled_usage(timestamptz, timestamptz, timestamptz, text, text) IS
