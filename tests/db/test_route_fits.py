@@ -280,7 +280,7 @@ def test_one_route_and_many_examples(registry):
         FROM generate_series(1, 40) AS n, generate_series(0, 1) AS kind
     """
     metrics = dict(call(registry, "ruvector_fit_routes", query=query))
-    assert all(0.0 <= value for value in metrics.values())
+    assert all(value >= 0.0 for value in metrics.values())
     assert matched(registry, "hello number 7") == ["greeting"]
     registry.execute("TRUNCATE tiny_dancer.routes, tiny_dancer.route_heads CASCADE")
 
