@@ -465,7 +465,8 @@ def _linear_estimate(judged: Judged, sharpness: float) -> Floats:
 
     Right candidates weigh as much as wrong ones.
     """
-    if len(judged.routes) < FEWEST_TO_CALIBRATE:
+    # With a single candidate there is nothing to tell it from.
+    if len(judged.routes) < FEWEST_TO_CALIBRATE or judged.candidates.shape[1] < 2:
         return np.array([5.0, 5.0, -5.0])
     density = judged.densities[sharpness].ravel().astype(np.float64)
     rows = np.stack([density, judged.centrality.ravel(), np.ones(len(density))], axis=1)

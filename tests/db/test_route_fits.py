@@ -271,6 +271,20 @@ def test_one_route_and_no_routes(registry):
     registry.execute("TRUNCATE tiny_dancer.routes, tiny_dancer.route_heads CASCADE")
 
 
+def test_one_route_and_many_examples(registry):
+    """Enough to calibrate by, and no second route to tell the first from."""
+    create(registry, "greeting", "gpt-4", "hello")
+    query = """
+        SELECT CASE kind WHEN 0 THEN 'hello number ' ELSE 'weather of day ' END || n,
+               CASE kind WHEN 0 THEN 'greeting' END
+        FROM generate_series(1, 40) AS n, generate_series(0, 1) AS kind
+    """
+    metrics = dict(call(registry, "ruvector_fit_routes", query=query))
+    assert all(value >= 0.0 for value in metrics.values())
+    assert matched(registry, "hello number 7") == ["greeting"]
+    registry.execute("TRUNCATE tiny_dancer.routes, tiny_dancer.route_heads CASCADE")
+
+
 def test_routes_of_a_description_learn_from_the_query_alone(routes):
     create(routes, "song", description="music")
     create(routes, "untold", description="nothing was said of it")

@@ -127,6 +127,8 @@ class Cluster:
 
     def create(self, *options, **settings):
         """Make the data directory, with options of initdb and settings of its own."""
+        # What a run that was killed left behind.
+        self.stop("immediate")
         own_folder(self.folder)
         self.program(
             "initdb",

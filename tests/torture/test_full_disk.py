@@ -39,6 +39,10 @@ KEYS = "SELECT array_agg(key::text) FROM tiny_dancer.usage_keys"
 @contextmanager
 def small_disk(megabytes):
     """A file system in memory; the test is skipped where none can be mounted."""
+    if DISK.is_mount():
+        # Left behind by a run that was killed.
+        Cluster("full-log", 5439, folder=DISK / "data").stop("immediate")
+        subprocess.run(["umount", str(DISK)], check=True)
     own_folder(DISK)
     command = ["mount", "-t", "tmpfs", "-o", f"size={megabytes}m,mode=700", "none", str(DISK)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)

@@ -15,6 +15,7 @@ from tiny_dancer.cost_dial import CostDial, calibrate, check_targets
 from tiny_dancer.errors import InvalidArgumentError
 from tiny_dancer.pg import store
 from tiny_dancer.pg.examples import READING_ONLY, read_examples
+from tiny_dancer.pg.own_path import own_path
 from tiny_dancer.pg.vector_rights import require_vectors
 from tiny_dancer.request import check_text, estimate_tokens
 from tiny_dancer.router import Router
@@ -61,6 +62,21 @@ def calibrate_router(
     check_targets(quality_target, max_strong_share)
     if strong_agent is not None:
         check_name(strong_agent, what="strong_agent")
+    rows = None if query is None else backend.rows(REQUEST_TEXTS, ("pg_catalog.text",), query)
+    with own_path(backend):
+        return _calibrate_on(
+            backend, quality_target, max_strong_share, rows, time_range, strong_agent
+        )
+
+
+def _calibrate_on(
+    backend: Backend,
+    quality_target: float | None,
+    max_strong_share: float | None,
+    rows: Any,
+    time_range: str | None,
+    strong_agent: str | None,
+) -> tuple[Any, ...]:
     snapshot = backend.snapshots.current()
     if snapshot.registry is None:
         raise InvalidArgumentError(
@@ -70,10 +86,10 @@ def calibrate_router(
         )
     configuration = snapshot.configuration
     most = _most_requests(snapshot.registry)
-    if query is None:
+    if rows is None:
         requests = _recorded(backend, snapshot, time_range, most)
     else:
-        requests = _asked(backend, configuration, query, most)
+        requests = _asked(backend, configuration, rows, most)
     # The dial is for every day: who is out of order or short of money at this moment counts too.
     known = backend.live.router(snapshot, snapshot.registry, ())
     router = Router(
@@ -130,9 +146,8 @@ def _are_usual(features: list[Any]) -> bool:
     )
 
 
-def _asked(backend: Backend, configuration: Configuration, query: str, most: int) -> Requests:
-    """Embed the requests that a query returns."""
-    rows = backend.rows(REQUEST_TEXTS, ("text",), query)
+def _asked(backend: Backend, configuration: Configuration, rows: Any, most: int) -> Requests:
+    """Embed the requests that a query returned."""
     if len(rows) > most:
         raise InvalidArgumentError(
             f"the query returns {len(rows)} requests",

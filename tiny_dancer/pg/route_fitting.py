@@ -20,6 +20,7 @@ from tiny_dancer.evaluation.route_accuracy import (
 )
 from tiny_dancer.pg import route_heads, route_index, route_store
 from tiny_dancer.pg.classification import LABELLED_TEXTS, NOTICE_EVERY_SECONDS, embed_distinct
+from tiny_dancer.pg.own_path import own_path
 from tiny_dancer.pg.read_only import require_writable
 from tiny_dancer.pg.snapshot import Configuration, read_configuration
 from tiny_dancer.route_fitting import OUT_OF_SCOPE, Examples, Utterances, fit_route_head
@@ -62,6 +63,13 @@ def fit_routes(
     if seed is None or seed < 0:
         raise InvalidArgumentError(f"seed is {shown(seed)}", hint="Give a number from 0 on.")
     labelled = _labelled_texts(backend, query)
+    with own_path(backend):
+        return _fit_to(backend, labelled, acceptance, seed)
+
+
+def _fit_to(
+    backend: Backend, labelled: LabelledTexts, acceptance: float, seed: int
+) -> list[tuple[str, float]]:
     configuration = read_configuration(backend)
     model = configuration.required_model
     stored = _stored_routes(backend, configuration)
@@ -99,6 +107,11 @@ def fit_routes(
 def evaluate_routes(backend: Backend, query: str | None) -> list[EvaluationRow]:
     """Measure on examples how good the present routes are, conditions aside."""
     labelled = _labelled_texts(backend, query)
+    with own_path(backend):
+        return _evaluate_on(backend, labelled)
+
+
+def _evaluate_on(backend: Backend, labelled: LabelledTexts) -> list[EvaluationRow]:
     snapshot = backend.routes.current()
     if snapshot.table is None:
         raise _too_many()
@@ -138,7 +151,7 @@ def _evaluation_rows(judged: RouteJudgements, names: Sequence[str]) -> list[Eval
 
 
 def _labelled_texts(backend: Backend, query: str | None) -> LabelledTexts:
-    rows = backend.rows(LABELLED_TEXTS, ("text",), query)
+    rows = backend.rows(LABELLED_TEXTS, ("pg_catalog.text",), query)
     if not len(rows):
         raise InvalidArgumentError(
             "the query returns no rows",
