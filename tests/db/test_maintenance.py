@@ -296,10 +296,6 @@ def test_retention_deletes_rows_and_keeps_sums(agents):
         "INSERT INTO tiny_dancer.feedback (usage_id, quality, given_at)"
         " SELECT n, 1, now() - n * interval '9 days' FROM generate_series(1, 9) n"
     )
-    agents.execute(
-        "INSERT INTO tiny_dancer.foreseen_outcomes"
-        " SELECT n, 1, 0.5, now() - n * interval '9 days' FROM generate_series(1, 9) n"
-    )
     expected = {
         group: call(agents, "ruvector_routing_analytics", time_range="200 days", group_by=group)
         for group in GROUPS
