@@ -146,25 +146,32 @@ def test_the_row_says_what_was_trained_and_measured(trained):
         assert listed.prediction_us > 0.0
 
 
-@pytest.mark.parametrize("predictor", ["auto", "mean"])
-def test_the_same_data_and_seed_give_the_same_weights_and_metrics(trained, predictor):
+def test_the_same_data_and_seed_give_the_same_weights_and_metrics(trained):
     same = "SELECT md5(weights) AS weights, checksum, metrics - 'why' AS metrics"
     same += " FROM tiny_dancer.router_models WHERE id = %s"
-    shuffled = judged(60) + " ORDER BY md5(request || agent_name || {salt})"
+    shuffled = judged(40) + " ORDER BY md5(request || agent_name || {salt})"
     found = []
-    for salt in ("''", "'other'"):
+    for salt, seed in (("''", 0), ("'other'", 0), ("''", 5)):
         with trained.transaction(force_rollback=True):
-            row = train(trained, shuffled.format(salt=salt), predictor=predictor, activate=True)
+            query = shuffled.format(salt=salt)
+            row = train(trained, query, predictor="fastgrnn", seed=seed, activate=True)
             found.append(trained.execute(same, (row.id,)).fetchone())
+    assert found[0] == found[1] != found[2]
+
+
+def test_a_mixture_is_the_same_twice_too(trained):
+    found = []
+    for _ in range(2):
+        with trained.transaction(force_rollback=True):
+            row = train(trained, judged(30), predictor="mean", activate=True)
+            checksum = "SELECT checksum FROM tiny_dancer.router_models WHERE id = %s"
+            found.append(trained.execute(checksum, (row.id,)).fetchone())
     assert found[0] == found[1]
-    with trained.transaction(force_rollback=True):
-        row = train(trained, shuffled.format(salt="''"), predictor="mean", seed=5)
-        assert trained.execute(same, (row.id,)).fetchone() != found[0]
 
 
 def test_auto_says_what_it_picked_and_by_how_much(trained):
     with trained.transaction(force_rollback=True):
-        assert "picked" in train(trained, judged(60), predictor="auto").why
+        assert "picked" in train(trained, judged(20), predictor="auto").why
 
 
 def test_what_is_better_on_unseen_requests_becomes_the_active_one(db):
@@ -325,6 +332,7 @@ def test_row_level_security_hides_outcomes_from_training(new_role, db, connect):
                 tags=[agent],
             )
     db.execute("SELECT tiny_dancer.grant_admin(%s)", [role])
+    db.execute(f'GRANT SELECT ON tiny_dancer.request_vectors TO "{role}"')
     db.execute("ALTER TABLE tiny_dancer.usage ENABLE ROW LEVEL SECURITY")
     db.execute("CREATE POLICY own ON tiny_dancer.usage USING ('poet' = ANY (tags))")
     assert train_recorded(connect(user=role)).agents == 1
