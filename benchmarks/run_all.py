@@ -49,7 +49,8 @@ def benchmarks(url: str, peer: str | None) -> list[Benchmark]:
             ("semantic_routes.py", *server, *beside, "--routes", "100", "1000", "10000", "100000"),
         ),
         Benchmark("Recording usage", ("record_usage.py", *server)),
-        Benchmark("The circuit breaker's trigger", ("breaker_trigger.py", *server)),
+        Benchmark("Analytics", ("analytics.py", *server)),
+        Benchmark("Embedding", ("embedding.py", *server)),
     ]
 
 

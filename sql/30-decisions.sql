@@ -37,6 +37,7 @@ REVOKE ALL ON tiny_dancer.decisions FROM PUBLIC;
 
 CREATE TABLE tiny_dancer.decisions_default PARTITION OF tiny_dancer.decisions DEFAULT;
 CREATE INDEX decisions_default_id ON tiny_dancer.decisions_default (id);
+CREATE INDEX decisions_default_time ON tiny_dancer.decisions_default USING brin (decided_at);
 COMMENT ON TABLE tiny_dancer.decisions_default IS 'decisions of times that have no partition of their own';
 REVOKE ALL ON tiny_dancer.decisions_default FROM PUBLIC;
 
@@ -52,6 +53,7 @@ CREATE TABLE tiny_dancer.request_vectors (
 );
 CREATE INDEX request_vectors_decision ON tiny_dancer.request_vectors (decision_id) WHERE decision_id IS NOT NULL;
 CREATE INDEX request_vectors_usage ON tiny_dancer.request_vectors (usage_id) WHERE usage_id IS NOT NULL;
+CREATE INDEX request_vectors_time ON tiny_dancer.request_vectors USING brin (recorded_at);
 COMMENT ON TABLE tiny_dancer.request_vectors IS
     'embeddings and lexical features of recorded requests, by decision or, without one, by usage';
 COMMENT ON COLUMN tiny_dancer.request_vectors.features IS 'lexical features; NULL where the text was not known';

@@ -9,10 +9,11 @@ REVOKE ALL ON SEQUENCE tiny_dancer.usage_ids FROM PUBLIC;
 
 -- Limits of values are those of domains, which a backend reads once. Checks of the table would be parsed anew for
 -- each outcome and take half of its time.
-CREATE DOMAIN tiny_dancer.dollars AS float8 CHECK (VALUE >= 0 AND VALUE < 'Infinity');
-COMMENT ON DOMAIN tiny_dancer.dollars IS 'a finite amount of money of at least 0';
-CREATE DOMAIN tiny_dancer.milliseconds AS float8 CHECK (VALUE >= 0 AND VALUE < 'Infinity');
-COMMENT ON DOMAIN tiny_dancer.milliseconds IS 'a finite duration of at least 0';
+-- Bounded far above what there is, so that no sum ever overflows.
+CREATE DOMAIN tiny_dancer.dollars AS float8 CHECK (VALUE BETWEEN 0 AND 1e12);
+COMMENT ON DOMAIN tiny_dancer.dollars IS 'an amount of money of at least 0 and at most 10^12';
+CREATE DOMAIN tiny_dancer.milliseconds AS float8 CHECK (VALUE BETWEEN 0 AND 1e12);
+COMMENT ON DOMAIN tiny_dancer.milliseconds IS 'a duration of at least 0 and at most 10^12';
 CREATE DOMAIN tiny_dancer.unit_interval AS float8 CHECK (VALUE BETWEEN 0 AND 1);
 COMMENT ON DOMAIN tiny_dancer.unit_interval IS 'a number in [0,1]';
 CREATE DOMAIN tiny_dancer.token_count AS integer CHECK (VALUE >= 0);
@@ -64,6 +65,7 @@ CREATE TABLE tiny_dancer.usage_keys (
     usage_id bigint NOT NULL,
     recorded_at timestamptz NOT NULL DEFAULT pg_catalog.now()
 );
+CREATE INDEX usage_keys_time ON tiny_dancer.usage_keys USING brin (recorded_at);
 COMMENT ON TABLE tiny_dancer.usage_keys IS 'idempotency keys of recorded outcomes';
 REVOKE ALL ON tiny_dancer.usage_keys FROM PUBLIC;
 
@@ -78,6 +80,7 @@ CREATE TABLE tiny_dancer.feedback (
 );
 CREATE INDEX feedback_usage ON tiny_dancer.feedback (usage_id) WHERE usage_id IS NOT NULL;
 CREATE INDEX feedback_decision ON tiny_dancer.feedback (decision_id) WHERE decision_id IS NOT NULL;
+CREATE INDEX feedback_time ON tiny_dancer.feedback USING brin (given_at);
 COMMENT ON TABLE tiny_dancer.feedback IS 'quality of outcomes that was given after they were recorded';
 REVOKE ALL ON tiny_dancer.feedback FROM PUBLIC;
 

@@ -2,6 +2,7 @@
 
 CREATE FUNCTION tiny_dancer.agent_outcomes(
     most integer DEFAULT 1000,
+    before timestamptz DEFAULT 'infinity',
     OUT agent_id bigint,
     OUT requests bigint,
     OUT successes bigint,
@@ -24,7 +25,7 @@ BEGIN ATOMIC
         CROSS JOIN LATERAL (
             SELECT r.id, r.decision_id, r.success, r.latency_ms, r.quality, r.output_tokens
             FROM tiny_dancer.usage r
-            WHERE r.agent_id = a.id
+            WHERE r.agent_id = a.id AND r.recorded_at < before
             ORDER BY r.recorded_at DESC
             LIMIT most
         ) u
@@ -34,15 +35,15 @@ BEGIN ATOMIC
         FROM (
             SELECT r.id, g.quality, g.id AS feedback_id
             FROM recent r
-            JOIN tiny_dancer.feedback g ON g.usage_id = r.id
+            JOIN tiny_dancer.feedback g ON g.usage_id = r.id AND g.given_at < before
             UNION ALL
             -- Judged is what the decision led to in the end: its last outcome, not a first attempt that failed.
             SELECT r.id, g.quality, g.id
             FROM recent r
-            JOIN tiny_dancer.feedback g ON g.decision_id = r.decision_id
+            JOIN tiny_dancer.feedback g ON g.decision_id = r.decision_id AND g.given_at < before
             WHERE NOT EXISTS (
                 SELECT FROM tiny_dancer.usage later
-                WHERE later.decision_id = r.decision_id AND later.id > r.id)
+                WHERE later.decision_id = r.decision_id AND later.id > r.id AND later.recorded_at < before)
         ) f
         ORDER BY f.id, f.feedback_id DESC
     )
@@ -61,5 +62,5 @@ BEGIN ATOMIC
     LEFT JOIN judged j ON j.id = r.id
     GROUP BY r.agent_id;
 END;
-COMMENT ON FUNCTION tiny_dancer.agent_outcomes(integer) IS
-    'what the latest outcomes of each agent say of it; the quality of an outcome is its newest feedback, else the recorded quality, else 1 or 0 for success';
+COMMENT ON FUNCTION tiny_dancer.agent_outcomes(integer, timestamptz) IS
+    'what the latest outcomes of each agent before a time say of it; the quality of an outcome is its newest feedback, else the recorded quality, else 1 or 0 for success';

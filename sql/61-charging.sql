@@ -109,7 +109,7 @@ DECLARE
 BEGIN
     -- The hot path of every outcome. The sequence says whether there ever was a budget, in a tenth of the time of a
     -- query.
-    IF NEW.success AND num_nonnulls(
+    IF NEW.success AND NEW.recorded_at >= statement_timestamp() AND num_nonnulls(
         NEW.idempotency_key, NEW.request, NEW.reservation_id,
         pg_sequence_last_value('tiny_dancer.budgets_id_seq')) = 0
     THEN
@@ -118,6 +118,7 @@ BEGIN
     -- Usage roles can not give the time, so theirs is later than when the statement began. A row that brings an
     -- earlier one was recorded before, and comes from a dump with the charges that it made.
     IF NEW.recorded_at < statement_timestamp() THEN
+        PERFORM tiny_dancer.note_late_outcome(NEW.recorded_at);
         RETURN NEW;
     END IF;
     IF NEW.idempotency_key IS NOT NULL THEN

@@ -37,7 +37,7 @@ CREATE FUNCTION tiny_dancer.is_plain_outcome(
 LANGUAGE sql STABLE PARALLEL SAFE
 BEGIN ATOMIC
     SELECT LEAST(actual_cost, latency_ms, input_tokens, output_tokens) >= 0
-           AND GREATEST(actual_cost, latency_ms) < 'Infinity'
+           AND GREATEST(actual_cost, latency_ms) <= 1e12
            AND pg_catalog.num_nulls(actual_cost, success) + extras = 0
            AND pg_catalog.current_setting('transaction_read_only') = 'off';
 END;
@@ -62,15 +62,15 @@ DECLARE
     remedy text;
 BEGIN
     CASE
-        WHEN (actual_cost >= 0 AND actual_cost < 'Infinity') IS NOT TRUE THEN
+        WHEN (actual_cost BETWEEN 0 AND 1e12) IS NOT TRUE THEN
             problem := 'actual_cost is ' || coalesce(actual_cost::text, 'NULL');
-            remedy := 'Give what the request cost in dollars, a finite number of at least 0.';
+            remedy := 'Give what the request cost in dollars, a number from 0 to 10^12.';
         WHEN success IS NULL THEN
             problem := 'success is NULL';
             remedy := 'Say whether the agent succeeded, true or false.';
-        WHEN NOT (latency_ms >= 0 AND latency_ms < 'Infinity') THEN
+        WHEN NOT (latency_ms BETWEEN 0 AND 1e12) THEN
             problem := 'latency_ms is ' || latency_ms;
-            remedy := 'Give a finite number of milliseconds of at least 0, or NULL if unknown.';
+            remedy := 'Give a number of milliseconds from 0 to 10^12, or NULL if unknown.';
         WHEN NOT (quality BETWEEN 0 AND 1) THEN
             problem := 'quality is ' || quality;
             remedy := 'Give a number between 0 and 1, or NULL if unknown.';

@@ -86,16 +86,31 @@ def route_block(
     """Return the decisions of a block of requests."""
     estimate = estimate_block(router, requests)
     kept = candidates_of(router, requests, estimate, constraints)
+    has_floor = constraints.quality_floor is not None
+    scores = score_block(router, estimate, kept, optimize_for, weights, has_floor=has_floor)
+    return decide(router, estimate, kept, scores)
+
+
+def score_block(
+    router: Router,
+    estimate: Estimate,
+    kept: Booleans,
+    optimize_for: str,
+    weights: Weights | None = None,
+    *,
+    has_floor: bool = False,
+) -> Floats:
+    """Return the scores of a block of requests, higher is better, [b, n]; see ``Candidates``."""
     candidates = Candidates(
         cost=estimate.cost,
         latency_ms=np.broadcast_to(router.performance.latency_ms, estimate.cost.shape),
         expected_quality=estimate.expected_quality,
         match=estimate.match,
-        has_floor=constraints.quality_floor is not None,
+        has_floor=has_floor,
         kept=kept,
     )
     scores = POLICIES[optimize_for](candidates, weights or router.weights)
-    return decide(router, estimate, kept, round_scores(scores))
+    return round_scores(scores)
 
 
 def estimate_block(router: Router, requests: Requests) -> Estimate:

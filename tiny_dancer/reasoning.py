@@ -94,6 +94,25 @@ def explain_route_taken(route: str, similarity: float, agent_name: str) -> str:
     )
 
 
+def explain_exploration(
+    agent_name: str, probability: float, best: str, optimize_for: str, candidates: int
+) -> str:
+    """Return why another candidate than the best one was chosen.
+
+    Args:
+        agent_name: the chosen one.
+        probability: with which it was drawn.
+        best: the candidate that ranks first.
+        optimize_for: what was optimised.
+        candidates: how many agents passed the constraints.
+    """
+    return (
+        f"{agent_name} was drawn by chance (probability {_digits(probability, 3)}) so that its "
+        f"outcome can be learned from; {best} ranks first of {candidates} candidates for "
+        f"{OBJECTIVES[optimize_for]}."
+    )
+
+
 def _facts(standing: Standing) -> str:
     return (
         f"{dollars(standing.estimated_cost)}, {milliseconds(standing.estimated_latency_ms)}, "

@@ -26,6 +26,7 @@ from tiny_dancer.policies.normalisation import LEAST_COST, LEAST_LATENCY_MS, les
 from tiny_dancer.reasoning import (
     Standing,
     explain_choice,
+    explain_exploration,
     explain_removals,
     explain_route_taken,
 )
@@ -34,6 +35,7 @@ from tiny_dancer.settings import Settings
 from tiny_dancer.tie_rounding import round_scores
 
 if TYPE_CHECKING:
+    from tiny_dancer.exploration import Exploration
     from tiny_dancer.learning.learned_quality import LearnedQuality
 
 Floats = NDArray[np.float64]
@@ -117,6 +119,8 @@ class RoutingDecision(NamedTuple):
         routed_by: which part of the router decided.
         route_name: of the semantic route that decided, None where none did.
         confidence_basis: what the confidence rests on.
+        propensity: probability with which this agent was chosen.
+        propensities: that of each candidate, None where chance had no part in it.
     """
 
     agent_name: str
@@ -133,6 +137,8 @@ class RoutingDecision(NamedTuple):
     confidence_basis: str
     routed_by: str = "score"
     route_name: str | None = None
+    propensity: float = 1.0
+    propensities: Floats | None = None
 
 
 class Router:
@@ -170,8 +176,9 @@ class Router:
         optimize_for: str = "balanced",
         weights: Weights | None = None,
         semantic: SemanticMatch | None = None,
+        exploration: Exploration | None = None,
     ) -> RoutingDecision:
-        """Return the best agent for the request.
+        """Return the best agent for the request, or now and then another candidate.
 
         Args:
             request: its length and its embedding.
@@ -180,6 +187,7 @@ class Router:
             weights: of a balanced decision; by default those of the settings.
             semantic: finds the semantic route that the request means; where it leads to an agent
                 that passes the constraints, that agent is chosen whatever its score.
+            exploration: how often another candidate is drawn where scores decide; never by default.
 
         Raises:
             NoSuitableAgentError: constraints removed every agent; DETAIL counts by which.
@@ -191,15 +199,52 @@ class Router:
         ranking = self.rank(estimate, candidates, scores, self.settings.alternatives + 1)
         route = semantic({self.registry.names[p] for p in passing.tolist()}) if semantic else None
         if route is None:
-            return self._decision(estimate, candidates, scores, ranking, optimize_for)
+            if exploration is None or len(candidates) < 2:
+                return self._decision(estimate, candidates, scores, ranking, optimize_for)
+            return self._explored(estimate, candidates, scores, ranking, optimize_for, exploration)
         target = self._place_of(candidates, self.registry.position[route.target_agent])
-        others = ranking[ranking != target][: self.settings.alternatives]
-        ranking = np.concatenate(([target], others))
+        ranking = self._led_by(target, ranking)
         decision = self._decision(estimate, candidates, scores, ranking, optimize_for)
         return decision._replace(
             routed_by="semantic_route",
             route_name=route.name,
             reasoning=explain_route_taken(route.name, route.similarity, decision.agent_name),
+        )
+
+    def _led_by(self, first: int, ranking: Positions) -> Positions:
+        """Return a ranking with another candidate before all others."""
+        others = ranking[ranking != first][: self.settings.alternatives]
+        return np.concatenate(([first], others))
+
+    def _explored(
+        self,
+        estimate: Estimate,
+        candidates: Positions,
+        scores: Floats,
+        ranking: Positions,
+        optimize_for: str,
+        exploration: Exploration,
+    ) -> RoutingDecision:
+        """Return the decision for a candidate drawn by chance, which mostly is the best one."""
+        best = int(ranking[0])
+        propensities = exploration.probabilities(scores, best)
+        drawn = exploration.draw(propensities)
+        if drawn != best:
+            ranking = self._led_by(drawn, ranking)
+        decision = self._decision(estimate, candidates, scores, ranking, optimize_for)._replace(
+            propensity=float(propensities[drawn]), propensities=propensities
+        )
+        if drawn == best:
+            return decision
+        return decision._replace(
+            routed_by="exploration",
+            reasoning=explain_exploration(
+                decision.agent_name,
+                decision.propensity,
+                self.registry.names[candidates[best]],
+                optimize_for,
+                len(candidates),
+            ),
         )
 
     def _place_of(self, candidates: Positions, position: int) -> int:

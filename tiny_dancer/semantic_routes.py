@@ -70,6 +70,21 @@ class RouteMatch(NamedTuple):
     confidence: float
 
 
+class RouteVerdict(NamedTuple):
+    """What is made of a request, conditions aside.
+
+    Attributes:
+        position: of the route that it is matched to, or would be if it were in scope.
+        confidence: of that route.
+        margin: how far within scope it is; it is matched to a route from 0 on. Margins of the
+            same routes can be compared, and only these.
+    """
+
+    position: int
+    confidence: float
+    margin: float
+
+
 class VectorIndex(Protocol):
     """Finds the vectors nearest to a request without looking at all of them."""
 
@@ -222,6 +237,20 @@ class SemanticRoutes:
         )
         return matches[0] if matches else None
 
+    def judge(self, embedding: Vectors) -> RouteVerdict:
+        """Return what is made of a request, conditions aside; there must be a route."""
+        shortlist = self.shortlist(embedding, SHORTLIST)
+        similarity, positions = shortlist.similarity, shortlist.positions
+        cuts = self._cuts if positions is None else self._cuts[positions]
+        margin = float((similarity - cuts).max())
+        matches = self.rank(shortlist, 1)
+        if matches:
+            return RouteVerdict(matches[0].position, matches[0].confidence, margin)
+        best, second = two_greatest(similarity)
+        place = int(similarity.argmax())
+        position = place if positions is None else int(positions[place])
+        return RouteVerdict(position, confidence(best, best - second), margin)
+
     def gate(
         self,
         now: datetime.datetime | None,
@@ -261,15 +290,15 @@ class SemanticRoutes:
         chosen = nearest(best, most)
         bound = float(best[chosen[-1]])
         positions = np.sort(chosen)
-        rows, counts = self._rows_of(positions)
+        rows, counts = self.rows_of(positions)
         return Shortlist(positions, pooled_similarity(similarity[rows], counts), bound)
 
     def _exactly(self, embedding: Vectors, positions: Positions, bound: float) -> Shortlist:
-        rows, counts = self._rows_of(positions)
+        rows, counts = self.rows_of(positions)
         similarity = self.vectors[rows] @ embedding
         return Shortlist(positions, pooled_similarity(similarity, counts), bound)
 
-    def _rows_of(self, positions: Positions) -> tuple[Positions, NDArray[np.int64]]:
+    def rows_of(self, positions: Positions) -> tuple[Positions, NDArray[np.int64]]:
         """Return the rows of the vectors of some routes, grouped, and how many each has."""
         counts = self.columns.vector_counts[positions]
         shift = self.starts[positions] - (np.cumsum(counts) - counts)

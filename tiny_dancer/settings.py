@@ -55,6 +55,18 @@ class Settings:
     weight_latency: float = _setting(0.3, 0.0, 1.0, "weight of latency in a balanced decision")
     weight_quality: float = _setting(0.4, 0.0, 1.0, "weight of quality in a balanced decision")
     alternatives: int = _setting(3, 0, 100, "how many runners-up a decision names")
+    exploration_share: float = _setting(
+        0.0,
+        0.0,
+        0.5,
+        "probability that a recorded decision draws its agent by chance, the better the likelier",
+    )
+    exploration_temperature: float = _setting(
+        0.25,
+        0.05,
+        100.0,
+        "score by which an agent must be worse to be drawn 2.7 times less often; 100 is even",
+    )
     max_request_characters: int = _setting(
         1_000_000, 1, 100_000_000, "longest request accepted, in characters"
     )
@@ -110,6 +122,21 @@ class Settings:
     )
     breaker_successes: int = _setting(
         2, 1, 1000, "successes after which a half-open circuit breaker closes"
+    )
+
+    # Those of maintenance are read in SQL, too. A budget that is set late counts outcomes of up to
+    # a month, so that outcomes are kept for no shorter time.
+    usage_retention_days: int = _setting(
+        36_500, 35, 36_500, "days that outcomes and their feedback are kept; their sums stay"
+    )
+    decision_retention_days: int = _setting(
+        36_500, 1, 36_500, "days that recorded decisions are kept"
+    )
+    vector_retention_days: int = _setting(
+        36_500, 1, 36_500, "days that embeddings of recorded requests are kept"
+    )
+    idempotency_key_days: int = _setting(
+        90, 1, 36_500, "days in which a repeated idempotency key returns the first outcome"
     )
 
     @property

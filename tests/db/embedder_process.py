@@ -26,11 +26,16 @@ def group_of_server(session):
     return grp.getgrgid(folder.stat().st_gid).gr_name
 
 
+def owner_of_server(session):
+    """The user id of the server's processes."""
+    return Path(session.execute("SHOW data_directory").fetchone()[0]).stat().st_uid
+
+
 @contextmanager
-def embedder(session, *arguments):
+def embedder(session, *arguments, group=None):
     """Run the embedder of the default model; yields its process once it is ready."""
     command = [sys.executable, "-m", "tiny_dancer.cli", "embedder", MODEL]
-    command += ["--models-dir", str(models_folder()), "--group", group_of_server(session)]
+    command += ["--models-dir", str(models_folder()), "--group", group or group_of_server(session)]
     with subprocess.Popen(
         [*command, *arguments], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
     ) as process:

@@ -17,6 +17,8 @@ PINNED = ["search_path=pg_catalog, pg_temp"]
 RUN_CALLERS_QUERIES = {
     *("labelled_texts", "ruvector_train_classifier"),
     *("judged_requests", "ruvector_train_router"),
+    *("ruvector_fit_routes", "ruvector_evaluate_routes"),
+    *("request_texts", "ruvector_calibrate_router"),
 }
 # A SET clause would cost it a tenth of its throughput; every name in it is qualified.
 QUALIFIES_EVERY_NAME = {"ruvector_record_usage"}
@@ -25,7 +27,7 @@ SECURITY_DEFINERS = {
     *("count_usage", "open_budget", "close_budget"),
     *("ruvector_reserve_budget", "ruvector_settle_budget", "ruvector_release_budget"),
     *("take_slot", "ruvector_renew", "ruvector_release", "forget_pool_history"),
-    *("breaker_state", "take_route_pass"),
+    *("breaker_state", "maintain", "take_route_pass"),
 }
 # What only the owner of the extension may run, itself or through a function with its rights.
 OWNER_ONLY = {
@@ -35,7 +37,12 @@ OWNER_ONLY = {
     *("raise_budget_exhausted", "require_fresh_snapshot", "settle_by_outcome"),
     *("lease_duration", "present_load"),
     *("forget_breaker_events", "observe_failure", "recovered_at", "request_began"),
-    "write_breaker_state",
+    *("write_breaker_state", "note_late_outcome", "rollup_lock"),
+    *("month_of", "months_after", "month_partition", "month_partitions", "time_column", "instant"),
+    *("lock_briefly", "missing_months", "move_rows", "make_month", "attach_month"),
+    *("make_partitions", "drop_months", "delete_old", "delete_old_rows", "days_kept"),
+    *("roll_hours", "roll_day", "roll_up", "wait_for_recording", "recording_transactions"),
+    *("expire_reservations", "merge_all_charges", "lock_rollups"),
 }
 # Made by the script, made again on demand, or meaningless elsewhere; everything else is dumped.
 NOT_DUMPED = {

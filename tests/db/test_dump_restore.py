@@ -14,10 +14,11 @@ from training import train_quickly
 
 KEPT_TABLES = (
     *("agents", "agent_embeddings", "models", "settings", "capability_aliases", "granted_roles"),
-    *("routes", "route_utterances", "route_passes", "classifiers"),
+    *("routes", "route_utterances", "route_passes", "route_heads", "classifiers"),
     *("decisions", "request_vectors", "usage", "usage_keys", "feedback"),
     *("router_models", "router_training_requests", "foreseen_outcomes"),
     *("budgets", "budget_charges", "budget_holds", "reservations"),
+    *("usage_rollups", "usage_rollup_state", "usage_rollup_stale"),
 )
 # What the server is doing at the moment means nothing in a restored one.
 LEFT_TABLES = ("agent_slots", "leases", "breaker_events")
@@ -41,6 +42,19 @@ def contents(session, tables=KEPT_TABLES):
     }
 
 
+def partitions(session):
+    """Every partition of a ledger with its bounds, its rows, its triggers and its indexes."""
+    return session.execute(
+        "SELECT p.relid::regclass::text AS name, pg_get_expr(c.relpartbound, c.oid) AS bounds,"
+        " ARRAY(SELECT t.tgname FROM pg_trigger t WHERE t.tgrelid = c.oid ORDER BY 1) AS triggers,"
+        " ARRAY(SELECT pg_get_indexdef(i.indexrelid) FROM pg_index i"
+        " WHERE i.indrelid = c.oid ORDER BY 1) AS indexes, obj_description(c.oid) AS comment"
+        " FROM unnest('{usage,decisions}'::text[]) ledger"
+        " CROSS JOIN LATERAL pg_partition_tree('tiny_dancer.' || ledger) p"
+        " JOIN pg_class c ON c.oid = p.relid WHERE p.isleaf ORDER BY 1"
+    ).fetchall()
+
+
 def sequences(session):
     names = [f"{table}_id_seq" for table in KEPT_TABLES] + ["usage_ids"]
     return dict(session.execute(SEQUENCES, [names]).fetchall())
@@ -57,7 +71,7 @@ def answers(session):
             call(session, f"ruvector_{function}")
             for function in (
                 *("list_agents", "list_routes", "list_capability_aliases", "budget_status"),
-                *("routing_stats", "router_models"),
+                *("routing_stats", "router_models", "route_fits"),
             )
         ),
         *(
@@ -80,6 +94,7 @@ def record_everything(session):
     create(session, "code", "coder", utterances=["Write code", "Fix this bug"])
     create(session, "hello", "gpt-4", "Say hello", conditions={"rate_limit": 100})
     call(session, "ruvector_semantic_route", query="Say hello", consume=True)
+    call(session, "ruvector_fit_routes", query="VALUES ('Repair the code', 'code'), ('x', NULL)")
     for limit, scope in ((5.0, {}), (3.0, {"agent": "gpt-4"}), (2.0, {"tag": "t"})):
         call(session, "ruvector_set_budget", limit_amount=limit, period="month", **scope)
     decision = route(session, "Write code", record=True, use_semantic_routes=True, tags=["t"])
@@ -109,6 +124,19 @@ def record_everything(session):
     for _ in range(6):
         call(session, "ruvector_record_usage", agent="gpt-3.5", actual_cost=0.0, success=False)
     call(session, "ruvector_acquire", pool_or_agent="llama-2")
+    grow(session)
+
+
+def grow(session):
+    """Months of outcomes, summed up and in partitions; and an hour that got one more since."""
+    outcomes = (
+        "INSERT INTO tiny_dancer.usage (recorded_at, agent_id, cost, success, latency_ms, tags)"
+        " SELECT now() - n * interval '7 hours', 1, n, n %% 7 > 0, 10 * n, '{t}'"
+        " FROM generate_series(%s::integer, 200) n"
+    )
+    session.execute(outcomes, [1])
+    call(session, "tiny_dancer.maintain")
+    session.execute(outcomes, [200])
 
 
 @pytest.fixture
@@ -154,6 +182,8 @@ def restored(filled, new_database, connect, tmp_path, request):
 
 def test_a_restored_database_is_the_same_and_goes_on(filled, restored, connect):
     assert contents(restored) == contents(filled)
+    assert partitions(restored) == partitions(filled)
+    assert len(partitions(filled)) >= 7
     assert all(contents(filled).values()), "a table without a row shows nothing"
     assert sequences(restored) == sequences(filled)
     assert not any(contents(restored, LEFT_TABLES).values())

@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+import grp
 import os
 import signal
 import threading
 import time
 
 import pytest
-from embedder_process import MODEL, PATIENCE, embedder, models_folder
+from embedder_process import (
+    MODEL,
+    PATIENCE,
+    embedder,
+    group_of_server,
+    models_folder,
+    owner_of_server,
+)
 from refusal import refused
 from registration import agent_names, call, register, route
 
@@ -68,6 +76,26 @@ def test_no_embedder_is_refused_before_anything_changes(db):
     with refused("58P01", "is not running on this host", hint=f"tiny-dancer embedder {MODEL}"):
         use(db, "service")
     assert models(db) == before
+
+
+def test_a_socket_of_another_group_is_refused_with_advice(db):
+    own = grp.getgrgid(os.getegid()).gr_name
+    if owner_of_server(db) == os.geteuid() or group_of_server(db) == own:
+        pytest.skip("the server runs as whoever runs the tests")
+    with (
+        embedder(db, group=own),
+        refused("58P01", r"cannot be reached \(Permission denied\)", hint="--group"),
+    ):
+        use(db, "service")
+
+
+def test_text_longer_than_a_message_is_refused_and_the_connection_stays(db):
+    with embedder(db):
+        use(db, "service")
+        db.execute("SELECT tiny_dancer.set('max_request_characters', '20000000')")
+        with refused("22023", "bytes and the embedder takes"):
+            db.execute("SELECT ruvector_embed(repeat('word ', 3500000))")
+        assert embedded(db)
 
 
 def test_a_wrong_name_or_dimension_is_refused(db):

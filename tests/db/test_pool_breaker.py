@@ -269,10 +269,10 @@ def test_a_late_failure_neither_opens_again_nor_after_the_closing(agent):
     assert (breaker(agent, "a"), status(agent, "a").failures) == ("closed", 0)
 
 
-def test_latencies_beyond_all_bounds_are_no_error(agent):
+def test_the_longest_latency_is_no_error(agent):
     half_opened(agent)
-    succeed(agent, "a", latency_ms=1e308)
-    fail(agent, "a", latency_ms=1e308)
+    succeed(agent, "a", latency_ms=1e12)
+    fail(agent, "a", latency_ms=1e12)
     succeed(agent, "a", decision_id=uuid.uuid4())
     assert breaker(agent, "a") == "half_open"
 

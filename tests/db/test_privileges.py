@@ -24,6 +24,7 @@ ACTIONS = {
     "SELECT * FROM tiny_dancer.list_settings()": BOTH,
     "SELECT * FROM tiny_dancer.agents": BOTH,
     "SELECT * FROM tiny_dancer.epochs": BOTH,
+    "SELECT * FROM ruvector_route_fits()": BOTH,
     "SELECT * FROM ruvector_route('hello', record := true)": BOTH,
     "SELECT * FROM ruvector_route('hello', use_semantic_routes := true)": BOTH,
     "SELECT * FROM ruvector_route_multi('hello', strategy := 'pipeline')": BOTH,
@@ -67,8 +68,18 @@ ACTIONS = {
     "UPDATE tiny_dancer.router_models SET active = false": ADMIN,
     "DELETE FROM tiny_dancer.router_models": ADMIN,
     "SELECT * FROM tiny_dancer.router_training_requests": ADMIN,
+    "SELECT * FROM ruvector_fit_routes($$SELECT 'hello', 'greeting'$$)": ADMIN,
+    "SELECT * FROM ruvector_evaluate_routes($$SELECT 'hello', 'greeting'$$)": ADMIN,
+    "SELECT ruvector_activate_route_fit(NULL)": ADMIN,
+    "UPDATE tiny_dancer.route_heads SET active = false": ADMIN,
+    "SELECT * FROM ruvector_calibrate_router(0.9, query := $$SELECT 'hello'$$)": ADMIN,
+    # These read vectors of requests, too, which have a grant of their own.
+    """SELECT * FROM ruvector_replay('{"agent": "gpt-4"}')""": NOBODY,
+    "SELECT * FROM ruvector_calibrate_router(0.9)": NOBODY,
     "SELECT tiny_dancer.reset_breaker('gpt-4')": ADMIN,
     "SELECT tiny_dancer.forget_pool_history()": ADMIN,
+    "SELECT * FROM tiny_dancer.maintain()": ADMIN,
+    "SELECT * FROM tiny_dancer.usage_rollups": BOTH,
     "DELETE FROM tiny_dancer.routes": ADMIN,
     "UPDATE tiny_dancer.classifiers SET active = false": ADMIN,
     "UPDATE tiny_dancer.budgets SET limit_amount = 99": ADMIN,
@@ -127,6 +138,11 @@ ACTIONS = {
     "INSERT INTO tiny_dancer.route_indexes VALUES (1, now(), 1, '', '')": NOBODY,
     "INSERT INTO tiny_dancer.budgets (period, limit_amount, opened_at)"
     " VALUES ('hour', 9, now())": NOBODY,
+    "DELETE FROM tiny_dancer.usage_rollups": NOBODY,
+    "UPDATE tiny_dancer.usage_rollup_state SET rolled_until = now()": NOBODY,
+    "INSERT INTO tiny_dancer.usage_rollup_stale VALUES (now())": NOBODY,
+    "SELECT tiny_dancer.drop_months('usage', now())": NOBODY,
+    "SELECT tiny_dancer.delete_old('usage_default', 'recorded_at', now())": NOBODY,
     "SELECT setval('tiny_dancer.usage_ids', 1)": NOBODY,
     "SELECT nextval('tiny_dancer.budgets_id_seq')": NOBODY,
     "TRUNCATE tiny_dancer.agents CASCADE": NOBODY,
@@ -176,7 +192,7 @@ def test_every_function_that_is_granted_is_tried(db):
     # What these call is tried with them.
     called_by_users = {name for name in named if name.startswith("ruvector_")}
     called_by_users |= {"doctor", "warmup", "list_settings", "set", "setup", "use_model"}
-    called_by_users |= {"reset_breaker", "forget_pool_history"}
+    called_by_users |= {"reset_breaker", "forget_pool_history", "maintain"}
     assert [name for name in called_by_users if f"{name}(" not in tried] == []
 
 

@@ -52,6 +52,7 @@ RECORDING = [
     "SELECT ruvector_renew(gen_random_uuid())",
     "SELECT ruvector_release(gen_random_uuid())",
     "SELECT * FROM ruvector_optimize_budget(100, apply := true)",
+    "SELECT * FROM tiny_dancer.maintain()",
     "SELECT ruvector_set_budget(1, 'day')",
     "SELECT * FROM ruvector_train_classifier($$SELECT 'w' || n, 'c' || n % 2"
     " FROM generate_series(1, 40) n$$)",

@@ -324,7 +324,8 @@ def test_an_administrator_makes_routes_but_writes_no_index(new_role, db):
 
 
 @pytest.mark.parametrize(
-    "table", ["routes", "route_utterances", "agents", "models", "settings", "epochs"]
+    "table",
+    ["routes", "route_utterances", "route_heads", "agents", "models", "settings", "epochs"],
 )
 def test_a_revoke_takes_effect_in_a_session_that_has_a_copy(new_role, db, table):
     create(db, "password", utterances=PASSWORD)

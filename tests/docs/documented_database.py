@@ -24,8 +24,9 @@ NEW_ROLE = re.compile(r"\bCREATE ROLE (\w+)", re.I)
 INSTALLS = "CREATE EXTENSION"
 SECONDS = 120
 HOW_FAR = re.compile(
-    r"^NOTICE:  .*\b(?:(?:embedded|read|routed|weighed|epoch) \d+ of \d+|read \d+ outcomes"
-    r"|training the router|takes \d+ us)\b.*\n",
+    r"^NOTICE:  .*\b(?:(?:embedded|estimated|read|routed|weighed|epoch|chose for|part) \d+ of \d+"
+    r"|read \d+ (?:outcomes|decisions|requests)|training the router|takes \d+ us"
+    r"|tried cost_weight)\b.*\n",
     re.M,
 )
 # A session serves all blocks of a page: what one of them sets for itself ends with it. The mark

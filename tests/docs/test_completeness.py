@@ -20,7 +20,7 @@ ORDER BY 1
 """
 # The administrator's functions. The other ones of the schema tiny_dancer are building blocks.
 ADMINISTRATION = (
-    *("setup", "doctor", "warmup", "set", "list_settings", "use_model"),
+    *("setup", "doctor", "warmup", "maintain", "set", "list_settings", "use_model"),
     *("rebuild_indexes", "grant_usage", "grant_admin", "regrant", "privileges"),
 )
 

@@ -190,13 +190,3 @@ def test_a_damaged_library(cluster, session, another, damage):
         # A session that holds the library goes on with it.
         assert explain(session).keys() == before.keys()
     assert explain(another()).keys() == before.keys()
-
-
-@pytest.mark.skip(reason="the embedder behind a socket is not in this version yet")
-def test_a_vanished_embedder_socket():
-    """Provider `service`: text gives 58P01 and what to start; a given embedding works."""
-
-
-@pytest.mark.skip(reason="trained routers are not in this version yet")
-def test_damaged_weights_of_a_router():
-    """XX001 that names the model; another one can be activated."""

@@ -42,7 +42,15 @@ TYPES = [
     *("bigint[]", "oid", "date"),
 ]
 # What is passed a query is passed one that needs nothing of the path.
-OF_A_QUERY = ["SELECT * FROM ruvector_train_classifier('TABLE public.examples')"]
+OF_A_QUERY = [
+    "SELECT * FROM ruvector_train_classifier('TABLE public.examples')",
+    "SELECT * FROM ruvector_train_router('TABLE public.judged')",
+]
+JUDGED = """
+SELECT 'Request ' || n || ' to ' || kind, agent, (agent = kind)::int::float8
+FROM generate_series(1, 60) AS n, unnest(ARRAY['gpt-4', 'gpt-3.5']) AS kind,
+     unnest(ARRAY['gpt-4', 'gpt-3.5']) AS agent
+"""
 TAKE_A_QUERY = """
 SELECT p.proname FROM pg_proc p
 WHERE p.proname LIKE 'ruvector%' AND 'query' = ANY (p.proargnames) AND p.proconfig IS NULL
@@ -100,6 +108,7 @@ def prepared(db):
     db.execute("SELECT ruvector_record_usage('gpt-4', 1, true)")
     create(db, "greeting", "gpt-4", "hello", conditions={"rate_limit": 9})
     db.execute(f"CREATE TABLE public.examples AS {TWO_KINDS}")
+    db.execute(f"CREATE TABLE public.judged AS {JUDGED}")
     train_quickly(db)
     return db
 

@@ -17,6 +17,7 @@ STATES = {
     "ReadOnlyError": "25006",
     "EmbedderConnectionError": "08006",
     "EmbedderBusyError": "53000",
+    "MissingRightError": "42501",
 }
 
 

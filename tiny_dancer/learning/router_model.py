@@ -156,18 +156,15 @@ class RouterModel:
         return self.predictor.lexical_dim_ > 0
 
     def predict(self, embedding: Float32Array, lexical: Float32Array | None) -> Floats:
-        """Predict for one request, [d] and [COUNT] → [a].
+        """Predict for one request, [d] and [COUNT] → [a]. In every decision, so nothing is checked.
 
         Args:
-            embedding: of the request, [d].
-            lexical: its lexical features, [COUNT]; None will do for a model that does not go by
+            embedding: unit vector of the embedding model, float32 [d].
+            lexical: its lexical features, float32 [COUNT]; None for a model that does not go by
                 the wording.
-
-        Raises:
-            InvalidArgumentError: wrong lengths, or a value that is not finite.
         """
-        words = _NO_WORDS if lexical is None or not self.goes_by_wording else lexical
-        return self.predictor.predict(embedding, words)
+        words = lexical if lexical is not None and self.goes_by_wording else _NO_WORDS
+        return self.predictor.predict_checked(embedding, words)
 
     def predict_batch(self, embeddings: Float32Array, lexical: Float32Array | None) -> Floats:
         """Predict for several requests, [n, d] and [n, COUNT] → [n, a]; see ``predict``."""

@@ -32,6 +32,14 @@ PACKAGES = ("numpy",)
 ONNX_PACKAGES = ("onnxruntime", "tokenizers")
 
 SERVER = "SELECT current_setting('server_version') AS version, pg_is_in_recovery() AS is_standby"
+# The oldest outcome that is not summed up yet, through the index on time.
+MAINTENANCE = """
+SELECT extract(epoch FROM clock_timestamp() - min(u.recorded_at))::float8 / 86400 AS days
+FROM tiny_dancer.usage u
+WHERE u.recorded_at > '-infinity' AND u.recorded_at >= coalesce(
+    (SELECT s.rolled_until FROM tiny_dancer.usage_rollup_state s), '-infinity')
+"""
+OVERDUE_DAYS = 2.0
 INDEX = "SELECT to_regclass('tiny_dancer.' || quote_ident($1)) IS NOT NULL AS exists"
 
 
@@ -162,6 +170,20 @@ def _hnswlib(has_graph: bool, rebuild: str) -> Finding:
     return Finding("route index", True, "hnswlib")
 
 
+def _maintenance(backend: Backend) -> Iterator[Finding]:
+    row: Any = backend.row(MAINTENANCE)
+    days = row["days"]
+    if days is None or days <= OVERDUE_DAYS:
+        yield Finding("maintenance", True, "not overdue")
+        return
+    yield Finding(
+        "maintenance",
+        False,
+        f"outcomes of the past {days:.0f} days are not summed up: analytics are slower",
+        "Run SELECT * FROM tiny_dancer.maintain(); every hour or every day, as an administrator.",
+    )
+
+
 def _router_model(backend: Backend) -> Iterator[Finding]:
     found = router_models.examine(backend)
     if found is not None:
@@ -193,6 +215,7 @@ EXAMINATIONS: tuple[Callable[..., Iterator[Finding]], ...] = (
     _model,
     _registry,
     _routes,
+    _maintenance,
     _router_model,
     _memory,
 )

@@ -46,7 +46,9 @@ SELECT u.id, coalesce(
 FROM tiny_dancer.usage u WHERE u.id = ANY ($1)
 """
 LIVING = "SELECT id, name FROM tiny_dancer.agents WHERE removed_at IS NULL"
-VECTOR_OF_ROW = "tiny_dancer.vector_bytes(tiny_dancer.to_vector(example.embedding::real[]))"
+VECTOR_OF_ROW = (
+    "tiny_dancer.vector_bytes(tiny_dancer.to_vector(example.embedding::pg_catalog.float4[]))"
+)
 
 
 class Found(NamedTuple):
@@ -70,14 +72,18 @@ def judged_requests(backend: Backend, query: str | None) -> list[tuple[Any, ...]
     return [row if len(row) > len(columns) else (*row, None) for row in rows]
 
 
-def from_query(backend: Backend, configuration: Configuration, query: str) -> Found:
-    """Read the rows (request, agent_name, quality) of a query and embed the requests.
+def read(backend: Backend, query: str) -> Any:
+    """Return the rows (request, agent_name, quality, embedding) of a query, on the present path."""
+    return backend.rows(JUDGED, ("pg_catalog.text",), query)
+
+
+def from_rows(backend: Backend, configuration: Configuration, rows: Any) -> Found:
+    """Embed the requests of rows that were read from a query.
 
     Raises:
         InvalidArgumentError: there are none, or one makes no sense; the message says which.
         UnknownObjectError: no living agent has the name of a row.
     """
-    rows = backend.rows(JUDGED, ("text",), query)
     if not len(rows):
         raise InvalidArgumentError(
             "the query returns no rows", hint="It must return rows (request, agent_name, quality)."

@@ -57,6 +57,11 @@ GROUP BY r.id
 ORDER BY r.id
 """
 FORGET_OTHERS_OF_ROUTES = "DELETE FROM tiny_dancer.route_utterances WHERE model_id <> $1"
+HAS_OTHER_FIT = """
+SELECT EXISTS (SELECT FROM tiny_dancer.route_heads h WHERE h.active AND h.model_id <> $1)
+   AND NOT EXISTS (SELECT FROM tiny_dancer.route_heads h WHERE h.active AND h.model_id = $1)
+       AS has_other_fit
+"""
 FORGET_GIVEN_OF_ROUTES = f"{FORGET_OTHERS_OF_ROUTES} AND given"
 
 
@@ -77,6 +82,7 @@ def use_model(
     embedded = _embed_agents(backend, model)
     backend.rows(FORGET_OTHERS, ("bigint",), model.id)
     routes = _embed_routes(backend, model)
+    _warn_of_other_fit(backend, model)
     what = f"{embedded} agents" + (f" and {routes} routes" if routes else "")
     return f"{model.description}, {what} embedded"
 
@@ -172,6 +178,17 @@ def _embed_routes(backend: Backend, model: ActiveModel) -> int:
         route_store.put_vectors(backend, route["id"], model, texts, given, vectors)
     backend.rows(FORGET_OTHERS_OF_ROUTES, ("bigint",), model.id)
     return len(rows)
+
+
+def _warn_of_other_fit(backend: Backend, model: ActiveModel) -> None:
+    row: Any = backend.row(HAS_OTHER_FIT, ("bigint",), model.id)
+    if row["has_other_fit"]:
+        backend.plpy.warning(
+            f"the semantic routes were not fitted with vectors of {shown(model.name)}",
+            detail="They are matched by similarity alone until they are; the fit is kept for the "
+            "model that it was made with.",
+            hint="Fit them with ruvector_fit_routes.",
+        )
 
 
 def _some(names: list[str], most: int = 10) -> str:

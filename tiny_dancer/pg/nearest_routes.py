@@ -81,16 +81,16 @@ def match(
     """
     most = 2 * k + SHORTLIST
     while True:
-        table, shortlist = _near(backend, configuration, vector, most)
-        matches = table.routes.rank(shortlist, k, gate(table))
-        if table.routes.is_settled(shortlist, matches, k):
+        routes, table, shortlist = _near(backend, configuration, vector, most)
+        matches = routes.rank(shortlist, k, gate(table))
+        if routes.is_settled(shortlist, matches, k):
             return table, matches
         most *= 4
 
 
 def _near(
     backend: Backend, configuration: Configuration, vector: NDArray[np.float32], most: int
-) -> tuple[RouteTable, Shortlist]:
+) -> tuple[SemanticRoutes, RouteTable, Shortlist]:
     model = configuration.required_model
     extension = nearest.vector_extension(backend)
     query = nearest_query(model, extension.schema)
@@ -100,9 +100,8 @@ def _near(
     routes = SemanticRoutes(columns, matching=configuration.settings.route_matching)
     similarity = np.array([s for row in rows for s in row["similarity"]], np.float64)
     pooled = pooled_similarity(similarity, columns.vector_counts)
-    return RouteTable(routes, [row["id"] for row in rows]), Shortlist(
-        None, pooled, _bound(rows, most)
-    )
+    table = RouteTable(routes, [row["id"] for row in rows])
+    return routes, table, Shortlist(None, pooled, _bound(rows, most))
 
 
 def _bound(rows: list[Any], most: int) -> float:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import uuid
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from tiny_dancer.errors import ReadOnlyError
 from tiny_dancer.lexical_features import lexical_features
 from tiny_dancer.router import RoutingDecision
@@ -16,12 +18,14 @@ if TYPE_CHECKING:
 PUT_DECISION = """
 INSERT INTO tiny_dancer.decisions
     (id, agent_id, optimize_for, routed_by, route_name, tags, input_tokens, estimated_cost,
-     candidates, expected_quality, request, router_model_id, learned_quality)
-VALUES ($1, $2, $3, $4, $5, coalesce($6, '{}'), $7, $8, $9, $10, $11, $12, $13)
+     candidates, expected_quality, propensities, propensity, request, router_model_id,
+     learned_quality)
+VALUES ($1, $2, $3, $4, $5, coalesce($6, '{}'), $7, $8, $9, $10, $11, $12, $13,
+        $14, $15)
 """
 PUT_DECISION_TYPES = (
     *("uuid", "bigint", "text", "text", "text", "text[]", "integer", "float8"),
-    *("bigint[]", "real[]", "text", "bigint", "real[]"),
+    *("bigint[]", "real[]", "real[]", "real", "text", "bigint", "real[]"),
 )
 PUT_VECTOR = """
 INSERT INTO tiny_dancer.request_vectors (decision_id, model_id, embedding, features)
@@ -66,6 +70,8 @@ def _decision_row(call: Call, decision: RoutingDecision) -> tuple[Any, ...]:
         decision.estimated_cost,
         [ids[position] for position in decision.candidates.tolist()],
         decision.estimate.expected_quality[decision.candidates].tolist(),
+        None if decision.propensities is None else _stored(decision.propensities).tolist(),
+        float(_stored(np.float64(decision.propensity))),
         call.text if call.configuration.settings.store_request_text else None,
         *_foreseen(call, decision),
     )
@@ -77,3 +83,8 @@ def _foreseen(call: Call, decision: RoutingDecision) -> tuple[int | None, list[f
     if learned is None or foreseen is None:
         return None, None
     return learned.model.id, foreseen[decision.candidates].tolist()
+
+
+def _stored(probabilities: Any) -> Any:
+    """Return probabilities as 32-bit floats, none of which is rounded to 0."""
+    return np.maximum(np.float32(probabilities), np.finfo(np.float32).tiny)

@@ -10,7 +10,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from tiny_dancer.pg import route_index, route_store
+from tiny_dancer.fitted_routes import FittedRoutes
+from tiny_dancer.pg import route_heads, route_index, route_store
 from tiny_dancer.pg.snapshot import Configuration, read_configuration
 from tiny_dancer.semantic_routes import SemanticRoutes
 
@@ -23,12 +24,14 @@ EPOCHS = """
 SELECT (SELECT string_agg(kind || ' ' || epoch, ' ') FROM tiny_dancer.epochs) AS epochs,
        row_security_active('tiny_dancer.routes'::regclass)
        OR row_security_active('tiny_dancer.route_utterances'::regclass)
+       OR row_security_active('tiny_dancer.route_heads'::regclass)
        OR row_security_active('tiny_dancer.agents'::regclass)
        OR row_security_active('tiny_dancer.models'::regclass)
        OR row_security_active('tiny_dancer.settings'::regclass)
        OR row_security_active('tiny_dancer.epochs'::regclass) AS is_filtered,
-       EXISTS (SELECT r.*, u.*, a.name, a.active, a.removed_at, m.*, s.*
-               FROM tiny_dancer.routes r, tiny_dancer.route_utterances u, tiny_dancer.agents a,
+       EXISTS (SELECT r.*, u.*, h.*, a.name, a.active, a.removed_at, m.*, s.*
+               FROM tiny_dancer.routes r, tiny_dancer.route_utterances u,
+                    tiny_dancer.route_heads h, tiny_dancer.agents a,
                     tiny_dancer.models m, tiny_dancer.settings s
                WHERE false) AS never
 """
@@ -38,12 +41,12 @@ class RouteTable:
     """Semantic routes and their ids in the database.
 
     Attributes:
-        routes: as arrays.
+        routes: as arrays, with what was fitted to them.
         ids: of the routes, in the same order.
         limited: positions of those that have a rate limit.
     """
 
-    def __init__(self, routes: SemanticRoutes, ids: list[int]) -> None:
+    def __init__(self, routes: SemanticRoutes | FittedRoutes, ids: list[int]) -> None:
         self.routes = routes
         self.ids = ids
         conditions = routes.columns.conditions.items()
@@ -148,6 +151,10 @@ class RouteCache:
         if not route_index.fits(configuration, routes, vectors, with_graph=False):
             return None
         stored = route_store.stored_routes(self._backend, model)
+        laid = route_heads.laid_over(self._backend, model, stored)
+        if laid is not None:
+            plain = SemanticRoutes(stored.columns, stored.vectors, settings.route_matching)
+            return RouteTable(FittedRoutes(plain, laid.head, laid.places), stored.ids)
         index = None
         if (
             is_shared

@@ -15,6 +15,7 @@ from tiny_dancer.learning.router_model import RouterModel
 from tiny_dancer.learning.validation import Comparison, Metrics, compare, measure, rounded
 from tiny_dancer.pg import judged_requests, router_models
 from tiny_dancer.pg.judged_requests import Found
+from tiny_dancer.pg.own_path import own_path
 from tiny_dancer.pg.read_only import require_writable
 from tiny_dancer.predictors.automatic import AutomaticPredictor
 from tiny_dancer.predictors.default_predictor import DEFAULT, NAMES, predictor_by_name
@@ -66,12 +67,26 @@ def train_router(
     require_writable(backend, "train a router")
     name, number = _checked_name(predictor), _checked_seed(seed)
     unfitted = predictor_by_name(name, number)
+    rows = None if query is None else judged_requests.read(backend, query)
+    with own_path(backend):
+        return _train_on(backend, rows, unfitted, activate=activate, name=name, number=number)
+
+
+def _train_on(
+    backend: Backend,
+    rows: Any,
+    unfitted: QualityPredictor,
+    *,
+    activate: bool | None,
+    name: str,
+    number: int,
+) -> tuple[Any, ...]:
     configuration = backend.snapshots.configuration()
     model_id = configuration.required_model.id
-    if query is None:
+    if rows is None:
         found = judged_requests.from_outcomes(backend, configuration)
     else:
-        found = judged_requests.from_query(backend, configuration, query)
+        found = judged_requests.from_rows(backend, configuration, rows)
     if found.left_out:
         backend.plpy.notice(
             f"{found.left_out} recorded outcomes have no request to learn from and are left out"

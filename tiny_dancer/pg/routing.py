@@ -17,12 +17,14 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from tiny_dancer.agents.registry import AgentRegistry
+    from tiny_dancer.exploration import Exploration
     from tiny_dancer.pg.backend import Backend
     from tiny_dancer.pg.snapshot import Configuration, Snapshot
+    from tiny_dancer.settings import Settings
 
 
-# What a plain decision does without (semantic routes, recording, pgvector) is imported where it is
-# used: a new connection waits for every import.
+# What a plain decision does without (semantic routes, recording, exploration, pgvector) is imported
+# where it is used: a new connection waits for every import.
 
 
 class Call(NamedTuple):
@@ -48,6 +50,7 @@ def route(backend: Backend, *arguments: Any) -> tuple[Any, ...]:
         call.optimize_for,
         call.weights,
         _semantic_match(backend, call, context) if use_semantic_routes else None,
+        _exploration(backend, call.configuration.settings) if record else None,
     )
     decision_id = _record(backend, call, decision) if record else None
     return (
@@ -70,6 +73,20 @@ def _semantic_match(backend: Backend, call: Call, context: str | None) -> Semant
     from tiny_dancer.pg.routes import route_finder
 
     return route_finder(backend, call.request.embedding, context)
+
+
+def _exploration(backend: Backend, settings: Settings) -> Exploration | None:
+    """Return how a decision that is recorded explores; what is not recorded teaches nothing."""
+    if settings.exploration_share <= 0.0:
+        return None
+    from tiny_dancer.exploration import Exploration
+
+    def random() -> float:
+        # PostgreSQL's own, so that setseed() makes a session repeatable.
+        row: Any = backend.row("SELECT pg_catalog.random() AS drawn")
+        return float(row["drawn"])
+
+    return Exploration(settings.exploration_share, settings.exploration_temperature, random)
 
 
 def _record(backend: Backend, call: Call, decision: RoutingDecision) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from typing import TYPE_CHECKING, Any
 
@@ -37,6 +38,13 @@ SELECT {AGENT_COLUMNS}
 FROM tiny_dancer.agents a
 LEFT JOIN tiny_dancer.agent_embeddings e ON e.agent_id = a.id AND e.model_id = $1
 WHERE a.removed_at IS NULL
+"""
+# The living ones, and of the removed ones those that are asked for.
+LIVING_AND_PAST_AGENTS = f"""
+SELECT {AGENT_COLUMNS}, a.removed_at IS NOT NULL AS is_removed
+FROM tiny_dancer.agents a
+LEFT JOIN tiny_dancer.agent_embeddings e ON e.agent_id = a.id AND e.model_id = $1
+WHERE a.removed_at IS NULL OR a.id = ANY ($2)
 """
 PUT_VECTOR = """
 INSERT INTO tiny_dancer.agent_embeddings (agent_id, model_id, embedding, given)
@@ -83,6 +91,26 @@ def registry(backend: Backend, model: ActiveModel | None) -> AgentRegistry:
         dimension=model.dimension if model else None,
         aliases=aliases(backend),
     )
+
+
+def past_registry(backend: Backend, model: ActiveModel, agent_ids: list[int]) -> AgentRegistry:
+    """Read the living agents and some removed ones, whose names say that they were.
+
+    Args:
+        backend: of this process.
+        model: whose vectors are read.
+        agent_ids: of agents that are wanted even if they were removed.
+    """
+    rows = backend.rows(LIVING_AND_PAST_AGENTS, ("bigint", "bigint[]"), model.id, agent_ids)
+    agents = [
+        dataclasses.replace(
+            agent_from_row(row), name=f"{row['name']} (removed, id {row['id']})", active=False
+        )
+        if row["is_removed"]
+        else agent_from_row(row)
+        for row in rows
+    ]
+    return AgentRegistry(agents, dimension=model.dimension, aliases=aliases(backend))
 
 
 def put_agent_vector(

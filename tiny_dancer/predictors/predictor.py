@@ -103,6 +103,10 @@ class QualityPredictor(ABC):
             raise InvalidArgumentError("embedding or lexical holds a value that is not finite")
         return self._predict(vector, words)
 
+    def predict_checked(self, embedding: Float32Array, lexical: Float32Array) -> Floats:
+        """Predict for a request whose float32 vectors were checked already; see ``predict``."""
+        return self._predict(embedding, lexical)
+
     def predict_batch(self, embeddings: ArrayLike, lexical: ArrayLike) -> Floats:
         """Predict for several requests, [n, d] and [n, l] → [n, a]; see ``predict``."""
         self._require_fitted()

@@ -42,7 +42,10 @@ def test_a_row_gives_the_model_back(model, row):
     assert found.agent_ids == (4, 9)
     assert found.last_usage_id == 77
     np.testing.assert_array_equal(found.means, model.means)
-    vector, words = np.eye(DIMENSION, dtype=np.float32)[0], np.zeros(lexical_features.COUNT)
+    vector, words = (
+        np.eye(DIMENSION, dtype=np.float32)[0],
+        np.zeros(lexical_features.COUNT, np.float32),
+    )
     np.testing.assert_allclose(found.predict(vector, words), model.predict(vector, words))
 
 

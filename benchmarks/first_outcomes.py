@@ -1,6 +1,6 @@
 """What routing gains or loses in its first outcomes, with every agent registered at its mean.
 
-    .dev/venv/bin/python benchmarks/cold_start.py DATA_DIR --models-dir .dev/models
+    .dev/venv/bin/python benchmarks/first_outcomes.py DATA_DIR --models-dir .dev/models
 
 DATA_DIR holds llmrouter_9models.jsonl.gz. For each stream outcomes are drawn at random, a router
 model is trained on them, and the agents that it chooses on all other requests are compared with

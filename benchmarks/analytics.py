@@ -1,0 +1,129 @@
+"""Analytics over millions of outcomes: read from the ledger, and from the sums of maintenance.
+
+Outcomes of 90 days and 100 agents are made in SQL, a day at a time. For each size it is measured
+what ruvector_routing_analytics('7 days', 'agent') takes, percentiles included, before and after
+tiny_dancer.maintain(), beside other groups and periods; the growth is the table itself. Medians of
+repeated calls. It makes a database of its own and drops it. With the throw-away server up:
+
+    .dev/venv/bin/python benchmarks/analytics.py --url "$(make -s url)" --rows 1000000 10000000
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import psycopg
+from psycopg import sql
+from psycopg.conninfo import make_conninfo
+from tqdm import tqdm
+
+DATABASE = "tiny_dancer_benchmark_analytics"
+DAYS = 90
+AGENTS = 100
+TARGET_MS = 300.0
+REGISTER = """
+INSERT INTO tiny_dancer.agents (name, agent_type, capabilities, cost_per_1k_tokens, quality_score)
+SELECT 'agent-' || n, 'llm', ARRAY['c' || n %% 7], 0.0001 * n, 0.5 + n * 0.004
+FROM generate_series(1, %s) n
+"""
+# Some agents are asked far more often than others; latencies are spread as they are in practice.
+DAY = """
+INSERT INTO tiny_dancer.usage
+    (recorded_at, agent_id, cost, success, latency_ms, input_tokens, output_tokens, tags,
+     route_name)
+SELECT date_trunc('hour', now()) - %(day)s * interval '1 day' + random() * interval '1 day',
+       1 + floor(%(agents)s * power(random(), 2)), 0.01 * random(), random() < 0.97,
+       exp(6.5 + 1.2 * (random() + random() + random() + random() - 2)),
+       (2000 * random())::integer, (500 * random())::integer,
+       ARRAY['team-' || (10 * random())::integer],
+       CASE WHEN random() < 0.5 THEN 'route-' || (20 * random())::integer END
+FROM generate_series(1, %(rows)s)
+"""
+QUESTIONS = {
+    "7 days by agent": "ruvector_routing_analytics('7 days', 'agent')",
+    "7 days by tag": "ruvector_routing_analytics('7 days', 'tag')",
+    "7 days by hour": "ruvector_routing_analytics('7 days', 'hour')",
+    "90 days by agent": "ruvector_routing_analytics('90 days', 'agent')",
+    "totals of 90 days": "ruvector_routing_stats('90 days')",
+}
+
+
+def main() -> None:
+    """Print how long each question takes, from the ledger and from the sums."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("--url", required=True)
+    parser.add_argument("--rows", type=int, nargs="+", default=[1_000_000, 10_000_000])
+    parser.add_argument("--rounds", type=int, default=5, help="calls of each question")
+    arguments = parser.parse_args()
+    for rows in arguments.rows:
+        with scratch_database(arguments.url) as session:
+            report(session, rows, arguments.rounds)
+
+
+@contextmanager
+def scratch_database(url: str) -> Iterator[psycopg.Connection]:
+    """Make a database with the extension and its agents, and drop it afterwards."""
+    name = sql.Identifier(DATABASE)
+    with psycopg.connect(url, autocommit=True) as admin:
+        admin.execute(sql.SQL("DROP DATABASE IF EXISTS {}").format(name))
+        admin.execute(sql.SQL("CREATE DATABASE {}").format(name))
+        try:
+            with psycopg.connect(make_conninfo(url, dbname=DATABASE), autocommit=True) as session:
+                session.execute("SET client_min_messages = warning")
+                session.execute("CREATE EXTENSION tiny_dancer CASCADE")
+                session.execute(REGISTER, [AGENTS])
+                yield session
+        finally:
+            admin.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(name))
+
+
+def report(session: psycopg.Connection, rows: int, rounds: int) -> None:
+    fill(session, rows)
+    plain = {question: milliseconds(session, call, rounds) for question, call in QUESTIONS.items()}
+    began = time.perf_counter()
+    session.execute("SELECT * FROM tiny_dancer.maintain('1 day')")
+    maintained = time.perf_counter() - began
+    session.execute("VACUUM ANALYZE tiny_dancer.usage_rollups")
+    began = time.perf_counter()
+    session.execute("SELECT * FROM tiny_dancer.maintain()")
+    again = time.perf_counter() - began
+    print(f"{rows} outcomes of {DAYS} days, {AGENTS} agents")
+    print(f"  first maintain() {maintained:.0f} s, next one {again * 1000:.0f} ms")
+    for question, call in QUESTIONS.items():
+        summed = milliseconds(session, call, rounds)
+        verdict = ""
+        if question == "7 days by agent":
+            verdict = f", target {TARGET_MS:.0f} ms: {'met' if summed <= TARGET_MS else 'MISSED'}"
+        print(
+            f"  {question:18} from the ledger {plain[question]:8.0f} ms,"
+            f" from sums {summed:6.0f} ms{verdict}",
+            flush=True,
+        )
+
+
+def fill(session: psycopg.Connection, rows: int) -> None:
+    """Record outcomes of the past days; the trigger has nothing to do with outcomes of the past."""
+    session.execute("ALTER TABLE tiny_dancer.usage DISABLE TRIGGER count_usage")
+    session.execute("SET synchronous_commit = off")
+    for day in tqdm(range(DAYS, 0, -1), desc=f"making {rows} outcomes", leave=False):
+        session.execute(DAY, {"day": day, "agents": AGENTS, "rows": rows // DAYS})
+    session.execute("ALTER TABLE tiny_dancer.usage ENABLE TRIGGER count_usage")
+    session.execute("VACUUM ANALYZE tiny_dancer.usage_default")
+
+
+def milliseconds(session: psycopg.Connection, call: str, rounds: int) -> float:
+    """Return the median duration of a call, the first one left out."""
+    durations = []
+    for _ in range(rounds + 1):
+        began = time.perf_counter()
+        session.execute(f"SELECT * FROM {call}").fetchall()
+        durations.append(time.perf_counter() - began)
+    return statistics.median(durations[1:]) * 1000.0
+
+
+if __name__ == "__main__":
+    main()
