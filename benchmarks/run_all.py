@@ -59,14 +59,20 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument("--url", required=True, help="of the server; its role a superuser")
     parser.add_argument("--only", nargs="*", help="scripts to run, by the beginning of their name")
+    parser.add_argument("--skip", nargs="*", default=[], help="scripts to leave out, likewise")
     parser.add_argument("--without-peer", action="store_true", help="do not install the peer")
     options = parser.parse_args()
     peer = None if options.without_peer else str(installed_peer())
-    sections = [
-        f"## {chosen.title}\n\n`{shown(chosen)}`\n\n```text\n{run(chosen)}```\n"
-        for chosen in benchmarks(options.url, peer)
-        if not options.only or chosen.command[0].startswith(tuple(options.only))
-    ]
+    sections = []
+    for chosen in benchmarks(options.url, peer):
+        script = chosen.command[0]
+        if options.only and not script.startswith(tuple(options.only)):
+            continue
+        if script.startswith(tuple(options.skip)):
+            sections.append(f"## {chosen.title}\n\n`{script}` was left out of this run.\n")
+            continue
+        output = run(chosen)
+        sections.append(f"## {chosen.title}\n\n`{shown(chosen)}`\n\n```text\n{output}```\n")
     if options.only:
         return
     (HERE / "results.md").write_text("\n".join([heading(), *sections]), encoding="utf-8")

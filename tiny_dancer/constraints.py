@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,8 +23,7 @@ MAX_LIST_LENGTH = 10_000
 LEAST_AMOUNT = 1e-9
 
 
-@dataclass(frozen=True, slots=True)
-class RoutingConstraints:
+class RoutingConstraints(NamedTuple):
     """What the caller demands. None demands nothing.
 
     Attributes:
@@ -48,7 +46,7 @@ class RoutingConstraints:
 
     def without_floor(self) -> RoutingConstraints:
         """Return the same demands but for the quality floor."""
-        return dataclasses.replace(self, quality_floor=None)
+        return self._replace(quality_floor=None)
 
     def checked(self) -> RoutingConstraints:
         """Return self if every demand makes sense.

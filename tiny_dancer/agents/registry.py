@@ -6,7 +6,6 @@ whatever depends on the registry alone is worked out once here.
 
 from __future__ import annotations
 
-import copy
 import math
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
@@ -148,7 +147,8 @@ class AgentRegistry:
 
     def _patched(self, part: AgentRegistry) -> AgentRegistry:
         """Return a copy with the agents of another registry in their places."""
-        patched = copy.copy(self)
+        patched = AgentRegistry.__new__(AgentRegistry)
+        vars(patched).update(vars(self))
         at = [self.position[name] for name in part.names]
         agents = list(self.agents)
         for place, agent in zip(at, part.agents, strict=True):

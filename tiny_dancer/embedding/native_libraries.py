@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import os
 import signal
 from collections.abc import Iterator
@@ -40,6 +39,8 @@ def release_free_memory() -> None:
     glibc keeps what it may need again: after a long text 10 MB, for the life of the
     connection. Giving it back takes 1.4 ms then. Other C libraries do it by themselves.
     """
+    import ctypes
+
     libc = ctypes.CDLL(None)
     if hasattr(libc, "malloc_trim"):
         libc.malloc_trim(0)
