@@ -29,6 +29,7 @@ def test_the_plans_example_runs_verbatim(meaning_db):
 
 def test_a_spent_budget_of_a_tag_leaves_nobody(registry):
     register_plan_agents(registry)
+    registry.execute("SELECT tiny_dancer.set('live_state_seconds', '0')")
     registry.execute("SELECT ruvector_set_budget(0.0, 'day', tag := 'spent')")
     query = "SELECT agent_name, error FROM ruvector_batch_route('{hello}', tags := %s)"
     [free] = registry.execute(query, [["other"]]).fetchall()
