@@ -18,11 +18,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import psycopg
-from psycopg import sql
-from psycopg.conninfo import make_conninfo
+from scratch_database import new_database
 from tqdm import tqdm
 
-DATABASE = "tiny_dancer_benchmark_analytics"
 DAYS = 90
 AGENTS = 100
 TARGET_MS = 300.0
@@ -60,25 +58,18 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5, help="calls of each question, from sums")
     arguments = parser.parse_args()
     for rows in arguments.rows:
-        with scratch_database(arguments.url) as session:
+        with prepared_database(arguments.url) as session:
             report(session, rows, arguments.rounds)
 
 
 @contextmanager
-def scratch_database(url: str) -> Iterator[psycopg.Connection]:
-    """Make a database with the extension and its agents, and drop it afterwards."""
-    name = sql.Identifier(DATABASE)
-    with psycopg.connect(url, autocommit=True) as admin:
-        admin.execute(sql.SQL("DROP DATABASE IF EXISTS {}").format(name))
-        admin.execute(sql.SQL("CREATE DATABASE {}").format(name))
-        try:
-            with psycopg.connect(make_conninfo(url, dbname=DATABASE), autocommit=True) as session:
-                session.execute("SET client_min_messages = warning")
-                session.execute("CREATE EXTENSION tiny_dancer CASCADE")
-                session.execute(REGISTER, [AGENTS])
-                yield session
-        finally:
-            admin.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(name))
+def prepared_database(url: str) -> Iterator[psycopg.Connection]:
+    """Yield a connection to a database with the extension and its agents, dropped afterwards."""
+    with new_database(url) as scratch, psycopg.connect(scratch, autocommit=True) as session:
+        session.execute("SET client_min_messages = warning")
+        session.execute("CREATE EXTENSION tiny_dancer CASCADE")
+        session.execute(REGISTER, [AGENTS])
+        yield session
 
 
 def report(session: psycopg.Connection, rows: int, rounds: int) -> None:

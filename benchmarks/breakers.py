@@ -16,15 +16,13 @@ import re
 import statistics
 import subprocess
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import psycopg
-from psycopg.conninfo import conninfo_to_dict, make_conninfo
+from psycopg.conninfo import conninfo_to_dict
+from scratch_database import new_database
 from tqdm import tqdm
 
-DATABASE = "tiny_dancer_breaker_benchmark"
 INSERT = (
     "INSERT INTO tiny_dancer.usage (agent_id, cost, success, latency_ms) VALUES (1, 0.01, {}, 100);"
 )
@@ -44,7 +42,8 @@ CASES = {
 def main() -> None:
     """Print throughput with and without the breakers, and their ratio, for each case."""
     arguments = parse_arguments()
-    with scratch_database(arguments.url) as url, psycopg.connect(url, autocommit=True) as session:
+    with new_database(arguments.url) as url, psycopg.connect(url, autocommit=True) as session:
+        prepare(session)
         for synchronous in ("off", "on"):
             print(f"synchronous_commit = {synchronous}, {arguments.sessions} sessions")
             for case, (success, before) in CASES.items():
@@ -66,24 +65,10 @@ def parse_arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
-@contextmanager
-def scratch_database(url: str) -> Iterator[str]:
-    """Make a database with the extension and one agent, and drop it afterwards."""
-    with psycopg.connect(make_conninfo(url, dbname="postgres"), autocommit=True) as session:
-        session.execute(f"DROP DATABASE IF EXISTS {DATABASE}")
-        session.execute(f"CREATE DATABASE {DATABASE}")
-        try:
-            yield prepared(make_conninfo(url, dbname=DATABASE))
-        finally:
-            session.execute(f"DROP DATABASE {DATABASE} WITH (FORCE)")
-
-
-def prepared(url: str) -> str:
-    with psycopg.connect(url, autocommit=True) as session:
-        session.execute("SET client_min_messages = warning")
-        session.execute("CREATE EXTENSION tiny_dancer CASCADE")
-        session.execute("INSERT INTO tiny_dancer.agents (name, agent_type) VALUES ('a', 'llm')")
-    return url
+def prepare(session: psycopg.Connection) -> None:
+    session.execute("SET client_min_messages = warning")
+    session.execute("CREATE EXTENSION tiny_dancer CASCADE")
+    session.execute("INSERT INTO tiny_dancer.agents (name, agent_type) VALUES ('a', 'llm')")
 
 
 def measure(

@@ -27,13 +27,12 @@ from numpy.typing import NDArray
 from psycopg import sql
 from psycopg.types.numeric import Float4
 from scratch_database import new_database
-from timing import MICROSECONDS, Timing, cpu_model, fetch_one, measure, round_trips
+from timing import DECISION_LOOPS, MICROSECONDS, Timing, cpu_model, fetch_one, measure, round_trips
 from tqdm import tqdm
 
 DIMENSION = 768
 REQUEST = "Write a Python function that merges overlapping intervals"
 TARGETS = {10: 90.0, 100: 120.0, 1_000: 300.0, 10_000: 2_500.0}
-CHANGED_TARGET_MS = 50.0
 OUTCOMES = 10_000
 BATCH, BATCH_AGENTS = 10_000, 100
 BATCH_TARGET = 50_000.0
@@ -41,30 +40,6 @@ BATCH_TARGET = 50_000.0
 # Statements as PL/pgSQL runs them, through plans that it keeps.
 LOOPS = """
 CREATE TABLE request (content text, embedding real[], vector vector);
-CREATE FUNCTION loop_select(calls integer) RETURNS float8 LANGUAGE plpgsql AS $$
-DECLARE
-    began timestamptz := clock_timestamp();
-    one integer;
-BEGIN
-    FOR i IN 1..calls LOOP
-        SELECT 1 INTO one;
-    END LOOP;
-    RETURN microseconds(began, calls);
-END $$;
-CREATE FUNCTION loop_route(calls integer) RETURNS float8 LANGUAGE plpgsql AS $$
-DECLARE
-    given request;
-    began timestamptz;
-    chosen text;
-BEGIN
-    SELECT * INTO given FROM request;
-    began := clock_timestamp();
-    FOR i IN 1..calls LOOP
-        SELECT agent_name INTO chosen
-        FROM ruvector_route(given.content, embedding := given.embedding);
-    END LOOP;
-    RETURN microseconds(began, calls);
-END $$;
 CREATE FUNCTION loop_by_hand(calls integer) RETURNS float8 LANGUAGE plpgsql AS $$
 DECLARE
     given request;
@@ -183,7 +158,7 @@ def prepare(connection: psycopg.Connection[Any], agents: int) -> None:
     connection.execute("CREATE EXTENSION tiny_dancer CASCADE")
     connection.execute("SELECT tiny_dancer.use_model('given', 'external', %s)", [DIMENSION])
     connection.execute("SELECT tiny_dancer.set('snapshot_megabytes', '128')")
-    connection.execute(MICROSECONDS + LOOPS)
+    connection.execute(MICROSECONDS + LOOPS + DECISION_LOOPS)
     connection.execute(AGENTS, [agents])
     connection.execute("CREATE TABLE vectors (i integer, embedding vector)")
     vectors = units(agents + 1)

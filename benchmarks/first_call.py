@@ -25,7 +25,16 @@ import psycopg
 from psycopg import sql
 from psycopg.types.numeric import Float4
 from scratch_database import new_database
-from timing import MICROSECONDS, Stopwatch, Timing, cpu_model, fetch_one, measure, round_trips
+from timing import (
+    DECISION_LOOPS,
+    MICROSECONDS,
+    Stopwatch,
+    Timing,
+    cpu_model,
+    fetch_one,
+    measure,
+    round_trips,
+)
 from tqdm import tqdm
 
 REQUEST = "Write a Python function that merges overlapping intervals"
@@ -41,34 +50,6 @@ ROUTE_EMBEDDING = "SELECT agent_name FROM ruvector_route(%s, embedding := %b::re
 REGISTER = """
 SELECT ruvector_register_agent(name := %s, agent_type := 'llm', capabilities := %s,
     cost_per_1k_tokens := %s, avg_latency_ms := %s, quality_score := %s)
-"""
-# Statements as PL/pgSQL runs them, through plans that it keeps: a bare one, and a decision.
-LOOPS = """
-CREATE TABLE request (content text, embedding real[]);
-CREATE FUNCTION loop_select(calls integer) RETURNS float8 LANGUAGE plpgsql AS $$
-DECLARE
-    began timestamptz := clock_timestamp();
-    one integer;
-BEGIN
-    FOR i IN 1..calls LOOP
-        SELECT 1 INTO one;
-    END LOOP;
-    RETURN microseconds(began, calls);
-END $$;
-CREATE FUNCTION loop_route(calls integer) RETURNS float8 LANGUAGE plpgsql AS $$
-DECLARE
-    given request;
-    began timestamptz;
-    chosen text;
-BEGIN
-    SELECT * INTO given FROM request;
-    began := clock_timestamp();
-    FOR i IN 1..calls LOOP
-        SELECT agent_name INTO chosen
-        FROM ruvector_route(given.content, embedding := given.embedding);
-    END LOOP;
-    RETURN microseconds(began, calls);
-END $$;
 """
 
 
@@ -109,7 +90,8 @@ def prepare(connection: psycopg.Connection[Any]) -> list[Float4]:
     connection.execute("SET client_min_messages = warning")
     connection.execute("CREATE EXTENSION tiny_dancer CASCADE")
     connection.execute("SELECT tiny_dancer.setup()")
-    connection.execute(MICROSECONDS + LOOPS)
+    connection.execute("CREATE TABLE request (content text, embedding real[])")
+    connection.execute(MICROSECONDS + DECISION_LOOPS)
     register(connection, range(10))
     connection.execute("INSERT INTO request SELECT %s, ruvector_embed(%s)::real[]", [REQUEST] * 2)
     row: Any = connection.execute("SELECT embedding FROM request").fetchone()

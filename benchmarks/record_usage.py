@@ -19,15 +19,11 @@ import shutil
 import statistics
 import subprocess
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from urllib.parse import urlsplit, urlunsplit
 
 import psycopg
-from psycopg import sql
+from scratch_database import new_database
 
-DATABASE = "tiny_dancer_benchmark_record_usage"
 BY_HAND = """
 CREATE TABLE by_hand (
     id bigint NOT NULL DEFAULT nextval('tiny_dancer.usage_ids'),
@@ -66,18 +62,6 @@ BUDGETS = """
 SELECT ruvector_set_budget(1e9, 'month', agent := 'gpt-4'), ruvector_set_budget(1e9, 'day')
 """
 TARGET = 0.7
-
-
-@contextmanager
-def database(url: str) -> Iterator[str]:
-    """Make a database for the run, and drop it afterwards."""
-    name = sql.Identifier(DATABASE)
-    with psycopg.connect(url, autocommit=True) as admin:
-        admin.execute(sql.SQL("DROP DATABASE IF EXISTS {}").format(name))
-        admin.execute(sql.SQL("CREATE DATABASE {}").format(name))
-    yield urlunsplit(urlsplit(url)._replace(path=f"/{DATABASE}"))
-    with psycopg.connect(url, autocommit=True) as admin:
-        admin.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(name))
 
 
 def prepare(url: str) -> None:
@@ -156,7 +140,7 @@ def main() -> None:
     arguments = parser.parse_args()
     if not arguments.pgbench:
         parser.error("pgbench is not on the PATH; pass --pgbench")
-    with database(arguments.url) as url:
+    with new_database(arguments.url) as url:
         prepare(url)
         for clients in arguments.clients:
             compare(arguments, url, clients, "record_usage")

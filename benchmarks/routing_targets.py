@@ -27,7 +27,7 @@ class Target:
         return "ok" if reached >= self.at_least else "MISSED"
 
 
-# CLINC150 and Banking77 are judged with the semantic routes, the cold start by cold_start.py.
+# CLINC150 and Banking77 are judged with the semantic routes, the cold start by first_outcomes.py.
 TARGETS = (
     Target("MMLU, 1,500 labels", None, 0.638, 0.66),
     Target("MMLU, 80 % as labels", None, 0.695, 0.72),

@@ -23,6 +23,34 @@ CREATE FUNCTION microseconds(began timestamptz, calls integer) RETURNS float8 LA
     'SELECT extract(epoch FROM clock_timestamp() - began)::float8 * 1e6 / calls';
 """
 
+# The same of a bare statement, and of a decision on the one row of the table request.
+DECISION_LOOPS = """
+CREATE FUNCTION loop_select(calls integer) RETURNS float8 LANGUAGE plpgsql AS $$
+DECLARE
+    began timestamptz := clock_timestamp();
+    one integer;
+BEGIN
+    FOR i IN 1..calls LOOP
+        SELECT 1 INTO one;
+    END LOOP;
+    RETURN microseconds(began, calls);
+END $$;
+CREATE FUNCTION loop_route(calls integer) RETURNS float8 LANGUAGE plpgsql AS $$
+DECLARE
+    given request;
+    began timestamptz;
+    chosen text;
+BEGIN
+    SELECT * INTO given FROM request;
+    began := clock_timestamp();
+    FOR i IN 1..calls LOOP
+        SELECT agent_name INTO chosen
+        FROM ruvector_route(given.content, embedding := given.embedding);
+    END LOOP;
+    RETURN microseconds(began, calls);
+END $$;
+"""
+
 
 def cpu_model() -> str:
     for line in Path("/proc/cpuinfo").read_text().splitlines():
