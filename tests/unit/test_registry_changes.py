@@ -67,6 +67,13 @@ def test_one_that_changes_among_many_is_patched(before, data):
     assert_same(registry.with_agents([changed]), wanted)
 
 
+def test_the_first_capability_of_a_fleet_is_patched_in():
+    fleet = [Agent(name, id=ord(name)) for name in "abcdefgh"]
+    changed = dataclasses.replace(fleet[0], capabilities=("x",))
+    registry = AgentRegistry(fleet).with_agents([changed])
+    assert registry.capabilities["x"].tolist() == [True] + [False] * 7
+
+
 def test_an_agent_that_changes_its_name_leaves_the_old_one():
     registry = AgentRegistry([Agent("a", id=1), Agent("b", id=2)])
     assert registry.with_agents([Agent("c", id=1)]).names == ["b", "c"]

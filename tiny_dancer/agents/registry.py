@@ -158,7 +158,9 @@ class AgentRegistry:
             column = getattr(self, name).copy()
             column[at] = getattr(part, name)
             setattr(patched, name, column)
-        patched.capabilities = _patched_columns(self.capabilities, at, part.capabilities)
+        patched.capabilities = _patched_columns(
+            self.capabilities, at, part.capabilities, count=len(self)
+        )
         if not np.array_equal(self.embeddings[at], part.embeddings):
             patched.embeddings = self.embeddings.copy()
             patched.embeddings[at] = part.embeddings
@@ -282,10 +284,13 @@ def _stack(agents: Sequence[Agent], dimension: int | None) -> NDArray[np.float32
 
 
 def _patched_columns(
-    columns: Mapping[str, Booleans], at: list[int], part: Mapping[str, Booleans]
+    columns: Mapping[str, Booleans],
+    at: list[int],
+    part: Mapping[str, Booleans],
+    *,
+    count: int,
 ) -> dict[str, Booleans]:
     """Return who has which capability after the agents at some places changed."""
-    count = len(next(iter(columns.values()))) if columns else 0
     patched = dict(columns)
     for key in columns.keys() | part.keys():
         before = columns.get(key, np.zeros(count, dtype=bool))
