@@ -280,7 +280,9 @@ class SemanticRoutes:
             found, similarity = self.index.search(embedding, most)
             owners = np.searchsorted(self.starts, found, side="right") - 1
             bound = float(similarity.min()) if len(found) < len(self.vectors) else -math.inf
-            return self._exactly(embedding, np.unique(owners), bound)
+            # Not np.unique: its first call imports numpy.ma.
+            positions = np.array(sorted(set(owners.tolist())), dtype=np.intp)
+            return self._exactly(embedding, positions, bound)
         similarity = self.vectors @ embedding
         if self._is_single:
             return Shortlist(None, similarity)

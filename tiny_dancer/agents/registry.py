@@ -311,11 +311,14 @@ def _distinct_rows(
         return rows, None
     # Equal rows have equal sums of their bits: where no sum comes twice, no row does.
     bits = np.ascontiguousarray(rows).view(np.uint32)
-    if len(np.unique(bits.sum(axis=1, dtype=np.uint64))) == len(rows):
+    # Not np.unique: its first call imports numpy.ma, which takes longer than a first decision.
+    if len(set(bits.sum(axis=1, dtype=np.uint64).tolist())) == len(rows):
         return rows, None
     seen: dict[bytes, int] = {}
     which = [seen.setdefault(row.tobytes(), len(seen)) for row in rows]
     if len(seen) == len(rows):
         return rows, None
-    first = np.unique(which, return_index=True)[1]
+    # The last to write is the first to appear.
+    first = np.empty(len(seen), dtype=np.intp)
+    first[which[::-1]] = np.arange(len(rows))[::-1]
     return np.ascontiguousarray(rows[first]), np.array(which, dtype=np.intp)
