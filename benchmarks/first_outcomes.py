@@ -21,6 +21,7 @@ from typing import NamedTuple
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 import numpy as np
+from learned_model import expected_quality, trained_model
 from numpy.typing import NDArray
 from routing_quality import FILES, cached_embeddings, quick_works
 from tqdm import tqdm
@@ -31,11 +32,8 @@ from tiny_dancer.agents.registry import AgentRegistry
 from tiny_dancer.embedding.provider import open_provider
 from tiny_dancer.evaluation.accuracy import chosen_quality
 from tiny_dancer.evaluation.benchmark_file import read_benchmark
-from tiny_dancer.learning.learned_quality import LearnedQuality
-from tiny_dancer.learning.outcome_table import OutcomeTable
-from tiny_dancer.learning.router_model import RouterModel
 from tiny_dancer.lexical_features import lexical_matrix
-from tiny_dancer.predictors.default_predictor import DEFAULT, predictor_by_name
+from tiny_dancer.predictors.default_predictor import DEFAULT
 from tiny_dancer.settings import Settings
 
 Floats = NDArray[np.float64]
@@ -136,27 +134,16 @@ def gain_of(
 ) -> float:
     """Return the gain in mean quality over the best single agent, on the other requests."""
     asked, acting, others = stream
-    near = np.zeros((len(others), len(agents)))
     if len(asked):
-        model = trained(requests, asked, acting, predictor)
-        learned = LearnedQuality(model, agents, AgentPerformance(agents, Settings()), 0.0)
-        heads = learned.head_log_odds_batch(requests.embeddings[others], requests.lexical[others])
-        expected = learned.expected(heads, near)
+        model = trained_model(*requests, asked, acting, predictor=predictor)
+        expected = expected_quality(
+            model, agents, requests.embeddings[others], requests.lexical[others]
+        )
     else:
-        expected = near + AgentPerformance(agents, Settings()).log_odds
+        level = AgentPerformance(agents, Settings()).log_odds
+        expected = np.broadcast_to(level, (len(others), len(agents)))
     quality = requests.quality[others]
     return float((chosen_quality(expected, quality) - quality[:, best]).mean())
-
-
-def trained(requests: Requests, asked: Rows, acting: Rows, predictor: str) -> RouterModel:
-    """Train as ruvector_train_router() does: with a tenth held back."""
-    table = OutcomeTable.of(
-        requests.embeddings, requests.lexical, asked, acting, requests.quality[asked, acting]
-    )
-    rows, _ = table.held_back()
-    training = table.observations.rows(rows)
-    fitted = predictor_by_name(predictor).learn(training)
-    return RouterModel.trained_on(fitted, training, table, rows, model_id=0, last_usage_id=0)
 
 
 if __name__ == "__main__":
