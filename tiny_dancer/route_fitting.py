@@ -526,10 +526,10 @@ def _is_enough(judged: Judged) -> bool:
 def _regression(judged: Judged, evidence: list[Vectors], goal: Vectors) -> Floats:
     """Return the weights of some evidence, then an offset; right candidates weigh as wrong ones."""
     known = [values.ravel().astype(np.float64) for values in evidence]
-    rows = np.stack([*known, np.ones(goal.size)], axis=1)
+    rows: Floats = np.stack([*known, np.ones(goal.size)], axis=1)
     is_right = (judged.candidates == judged.routes[:, None]).ravel()
-    weight = np.where(is_right, judged.candidates.shape[1] - 1.0, 1.0)
-    product = (rows * weight[:, None]).T @ rows
+    weight: Floats = np.where(is_right, judged.candidates.shape[1] - 1.0, 1.0)
+    product: Floats = (rows * weight[:, None]).T @ rows
     penalty = np.append(np.ones(len(known)), 1e-6)
     product[np.diag_indices(len(penalty))] += 1e-3 * weight.sum() * penalty
     estimate: Floats = np.linalg.solve(product, rows.T @ (weight * goal.ravel()))
