@@ -50,6 +50,7 @@ EVIDENCE_PENALTY = 1.0
 SCOPE_PENALTY = 1.0
 # So many examples of a route weigh as much as all routes together in its threshold.
 THRESHOLD_STRENGTH = 40.0
+LAST_BITS = 1e-5
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -500,7 +501,8 @@ def _thresholds(scope: Floats, guesses: Routes, count: int, acceptance: float) -
         if len(of_route):
             trust = len(of_route) / (len(of_route) + THRESHOLD_STRENGTH)
             shift[route] = trust * (float(np.median(of_route)) - middle)
-    return shift + float(np.quantile(scope - shift[guesses], 1.0 - acceptance))
+    # The example that a threshold was taken from passes it, whatever the last bits say.
+    return shift + float(np.quantile(scope - shift[guesses], 1.0 - acceptance)) - LAST_BITS
 
 
 def _linear_estimate(judged: Judged, sharpness: float) -> Floats:
@@ -532,5 +534,4 @@ def _regression(judged: Judged, evidence: list[Vectors], goal: Vectors) -> Float
     product: Floats = (rows * weight[:, None]).T @ rows
     penalty = np.append(np.ones(len(known)), 1e-6)
     product[np.diag_indices(len(penalty))] += 1e-3 * weight.sum() * penalty
-    estimate: Floats = np.linalg.solve(product, rows.T @ (weight * goal.ravel()))
-    return estimate
+    return np.asarray(np.linalg.solve(product, rows.T @ (weight * goal.ravel())), np.float64)

@@ -24,7 +24,7 @@ from tiny_dancer.pg.own_path import own_path
 from tiny_dancer.pg.read_only import require_writable
 from tiny_dancer.pg.snapshot import Configuration, read_configuration
 from tiny_dancer.route_fitting import OUT_OF_SCOPE, Examples, Utterances, fit_route_head
-from tiny_dancer.route_wording import word_buckets
+from tiny_dancer.route_wording import Buckets, word_buckets
 from tiny_dancer.semantic_routes import RouteVerdict
 
 if TYPE_CHECKING:
@@ -83,11 +83,11 @@ def _fit_to(
     place = np.full(len(stored.ids), OUT_OF_SCOPE, np.intp)
     place[fitted] = np.arange(len(fitted))
     fit = fit_route_head(
-        _utterances(stored, fitted, texts),
+        _utterances(backend, stored, fitted, texts),
         Examples(
             vectors,
             np.where(wanted == OUT_OF_SCOPE, OUT_OF_SCOPE, place[wanted]),
-            tuple(word_buckets(text) for text in labelled.texts),
+            _words_of(backend, labelled.texts),
         ),
         _descriptions(backend, configuration, stored, fitted),
         acceptance=acceptance,
@@ -236,7 +236,19 @@ def _vectors_of(
     return np.stack([known[text] for text in texts])
 
 
-def _utterances(stored: StoredRoutes, fitted: Any, texts: Mapping[int, str]) -> Utterances:
+def _words_of(backend: Backend, texts: Sequence[str]) -> tuple[Buckets, ...]:
+    """Return what the wording of texts is known by."""
+    progress = backend.progress(NOTICE_EVERY_SECONDS)
+    words = []
+    for text in texts:
+        words.append(word_buckets(text))
+        progress(f"read the wording of {len(words)} of {len(texts)} texts")
+    return tuple(words)
+
+
+def _utterances(
+    backend: Backend, stored: StoredRoutes, fitted: Any, texts: Mapping[int, str]
+) -> Utterances:
     columns = stored.columns
     is_fitted = np.zeros(len(stored.ids), bool)
     is_fitted[fitted] = True
@@ -247,7 +259,7 @@ def _utterances(stored: StoredRoutes, fitted: Any, texts: Mapping[int, str]) -> 
         stored.vectors[kept],
         counts,
         np.repeat(columns.has_utterances[fitted], counts),
-        tuple(word_buckets(texts.get(id_, "")) for id_ in ids),
+        _words_of(backend, [texts.get(id_, "") for id_ in ids]),
     )
 
 
@@ -267,5 +279,5 @@ def _descriptions(
     return Examples(
         np.stack([vectors[text] for text in described]),
         np.array(places, np.intp),
-        tuple(word_buckets(text) for text in described),
+        _words_of(backend, described),
     )
