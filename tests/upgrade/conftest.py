@@ -52,7 +52,11 @@ def filled(released):
         ) as session:
             create_extension(session, released)
             session.execute("SELECT tiny_dancer.use_model('hashing-384', 'hashing')")
+            # So that no answer changes while the tests run.
+            for setting in ("breaker_cooldown_seconds", "breaker_window_seconds"):
+                session.execute("SELECT tiny_dancer.set(%s, '3600')", [setting])
             fill(session, {level: roles[level] for level in ("usage", "admin")})
+            session.execute("SELECT ruvector_renew(id, '1 hour') FROM tiny_dancer.leases")
             # Rights that tiny_dancer does not know of.
             auditor = sql.Identifier(roles["auditor"])
             session.execute(

@@ -260,6 +260,48 @@ def test_only_a_superuser_can_update(released_script, new_role, new_database, co
     assert [row.name for row in session.execute(OWNERS)] == [second]
 
 
+TABLES = """
+CREATE TABLE tiny_dancer.new_table (id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY);
+CREATE SEQUENCE tiny_dancer.new_values;
+CREATE DOMAIN tiny_dancer.new_domain AS float8;
+"""
+NEW_RIGHTS = """
+SELECT c.relname AS name, c.relowner::regrole::text AS owner,
+       c.relacl = acldefault(CASE c.relkind WHEN 'S' THEN 's' ELSE 'r' END::"char", c.relowner)
+       AND c.relacl = i.initprivs AS is_for_the_owner
+FROM pg_class c LEFT JOIN pg_init_privs i ON i.objoid = c.oid AND i.objsubid = 0
+WHERE c.relname LIKE 'new\\_%' AND c.relkind IN ('r', 'S')
+UNION ALL SELECT t.typname, t.typowner::regrole::text, true FROM pg_type t
+WHERE t.typname = 'new_domain' ORDER BY 1
+"""
+
+
+@pytest.fixture
+def with_tables(released_script):
+    """An update to the present version that makes tables, too."""
+    script = scripts() / f"tiny_dancer--{released_script}--{PRESENT}.sql"
+    made = script.with_name(f"tiny_dancer--{released_script}--9.9.8.sql")
+    first, rest = script.read_text(encoding="utf-8").split("\nCOMMENT ON ", 1)
+    made.write_text(f"{first}\n{TABLES}\nCOMMENT ON {rest}", encoding="utf-8")
+    yield "9.9.8"
+    made.unlink()
+
+
+def test_new_tables_are_for_the_owner_alone(
+    released_script, with_tables, new_role, new_database, connect
+):
+    """Even where the one who updates gives everybody rights to what he makes."""
+    owner = superuser(new_role("owner"), connect)
+    session = connect(user=owner, dbname=new_database())
+    create_extension(session, released_script)
+    other = connect(dbname=session.info.dbname)
+    for kind in ("TABLES", "SEQUENCES"):
+        other.execute(f"ALTER DEFAULT PRIVILEGES GRANT SELECT ON {kind} TO PUBLIC")
+    other.execute(f"{UPDATE} TO '{with_tables}'")
+    names = ("new_domain", "new_table", "new_table_id_seq", "new_values")
+    assert session.execute(NEW_RIGHTS).fetchall() == [(name, owner, True) for name in names]
+
+
 @pytest.fixture
 def without_library(released_script):
     """A version whose SQL is installed on this server and whose library is not."""

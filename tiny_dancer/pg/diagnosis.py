@@ -36,7 +36,9 @@ EXTENSION = """
 SELECT installed_version AS installed, default_version AS newest
 FROM pg_available_extensions WHERE name = 'tiny_dancer'
 """
-UPDATE = "Run ALTER EXTENSION tiny_dancer UPDATE; as a superuser, then SELECT tiny_dancer.regrant();"
+UPDATE = (
+    "Run ALTER EXTENSION tiny_dancer UPDATE; as a superuser, then SELECT tiny_dancer.regrant();"
+)
 # Only the owner may ask, and superusers.
 MAY_READ_RIGHTS = """
 SELECT has_function_privilege('tiny_dancer.missing_rights()', 'EXECUTE') AS may_read

@@ -93,7 +93,7 @@ def forget(modules: dict[str, ModuleType]) -> None:
 
 
 def foreign_packages(folder: str) -> list[str]:
-    """Return the compiled packages imported that are of another release than the folder's.
+    """Return the compiled packages imported that are of another release than the folder has.
 
     Args:
         folder: of a version of the library.
@@ -105,9 +105,8 @@ def foreign_packages(folder: str) -> list[str]:
     return [
         name
         for name, other in folders.items()
-        if other != folder
-        and os.path.dirname(other) == os.path.dirname(folder)
-        and releases(name, other) != releases(name, folder)
+        if os.path.dirname(other) == os.path.dirname(folder)
+        and releases(name, folder) not in ([], releases(name, other))
     ]
 
 
