@@ -41,11 +41,11 @@ class Standing(NamedTuple):
         # end. The digits that a double has beyond nine are noise, and cost as much again to print
         # and to read.
         name, similarity = encode_basestring(self.agent_name), _json_number(self.similarity)
-        stated = _stated(self.estimated_cost, self.estimated_latency_ms)
+        known = stated(self.estimated_cost, self.estimated_latency_ms)
         return (
             f'{{"agent_name": {name}, "score": {self.score:.9g}, '
             f'"expected_quality": {self.expected_quality:.9g}, "similarity": {similarity}, '
-            f"{stated.json}}}"
+            f"{known.json}}}"
         )
 
 
@@ -57,7 +57,7 @@ class Stated(NamedTuple):
 
 
 @lru_cache(maxsize=4096)
-def _stated(cost: float | None, latency_ms: float | None) -> Stated:
+def stated(cost: float | None, latency_ms: float | None) -> Stated:
     """Return the texts of a cost and a latency; few agents and lengths make few of them."""
     return Stated(
         f"{dollars(cost)}, {milliseconds(latency_ms)}",
@@ -128,8 +128,8 @@ def explain_exploration(
 
 
 def _facts(standing: Standing) -> str:
-    stated = _stated(standing.estimated_cost, standing.estimated_latency_ms)
-    return f"{stated.words}, expected quality {standing.expected_quality:.3f}"
+    known = stated(standing.estimated_cost, standing.estimated_latency_ms)
+    return f"{known.words}, expected quality {standing.expected_quality:.3f}"
 
 
 def _tie(best: Standing, second: Standing) -> str:

@@ -320,7 +320,7 @@ class Router:
         self._length_costs[input_tokens] = LengthCosts(cost, scores)
         return self._length_costs[input_tokens]
 
-    def _speed_scores(self) -> Floats:
+    def speed_scores(self) -> Floats:
         """Return 1 for the fastest of all agents and 0 for the slowest."""
         if self._latency_scores is None:
             self._latency_scores = less_is_better(self.performance.latency_ms, LEAST_LATENCY_MS)
@@ -427,7 +427,7 @@ class Router:
                 estimate.match,
                 has_floor,
                 cost_scores=estimate.cost_scores,
-                latency_scores=self._speed_scores(),
+                latency_scores=self.speed_scores(),
             )
         else:
             candidates = Candidates(
