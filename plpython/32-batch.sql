@@ -1,5 +1,5 @@
 -- Many requests in one call. Vectors reach Python in binary form and in one piece: as text they would take
--- longer than all the rest, and one by one a third of it. A NULL is a vector of no dimension there.
+-- longer than all the rest, and one by one a third of it.
 
 CREATE FUNCTION tiny_dancer.batch_route(
     requests text[],
@@ -30,7 +30,7 @@ if 'tiny_dancer/@VERSION@' not in GD: plpy.execute('SELECT tiny_dancer.boot()')
 return GD['tiny_dancer/@VERSION@'].batch_route(requests, optimize_for, required_capabilities, max_cost, max_latency_ms, min_quality, excluded_agents, budget_remaining, embeddings, quality_floor, cost_weight, tags)
 $$;
 COMMENT ON FUNCTION tiny_dancer.batch_route(text[], text, text[], float8, float8, float8, text[], float8, bytea, float8, float8, text[]) IS
-    'internal: see ruvector_batch_route; embeddings in binary form';
+    'internal: see ruvector_batch_route; embeddings as array_send() gives them';
 
 CREATE FUNCTION @extschema@.ruvector_batch_route(
     requests text[],
@@ -59,11 +59,7 @@ BEGIN ATOMIC
     SELECT b.* FROM tiny_dancer.batch_route(
         requests, optimize_for, required_capabilities, max_cost, max_latency_ms, min_quality,
         excluded_agents, budget_remaining,
-        CASE WHEN embeddings IS NOT NULL THEN (
-            SELECT coalesce(pg_catalog.string_agg(e.sent, ''), '')
-            FROM (SELECT coalesce(tiny_dancer.vector_bytes(u.embedding), '\x00000000') AS sent
-                  FROM pg_catalog.unnest(embeddings) WITH ORDINALITY AS u (embedding, place)
-                  ORDER BY u.place) AS e) END,
+        pg_catalog.array_send(embeddings),
         quality_floor, cost_weight, tags) AS b;
 END;
 COMMENT ON FUNCTION @extschema@.ruvector_batch_route(text[], text, text[], float8, float8, float8, text[], float8, vector[], float8, float8, text[]) IS

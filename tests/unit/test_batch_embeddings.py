@@ -10,11 +10,22 @@ from tiny_dancer.request import unit_vector
 DIMENSION = 8
 
 
-def sent(vector):
+def sent(vectors):
+    """An array of vectors as array_send() gives it."""
+    return b"".join([array_header(len(vectors)), *map(sent_element, vectors)])
+
+
+def array_header(count):
+    dimensions = [count, 1] if count else []
+    numbers = [1 if count else 0, 0, 16_384, *dimensions]
+    return b"".join(number.to_bytes(4) for number in numbers)
+
+
+def sent_element(vector):
     if vector is None:
-        return bytes(4)
-    values = np.asarray(vector, dtype=">f4")
-    return len(values).to_bytes(2) + bytes(2) + values.tobytes()
+        return (-1).to_bytes(4, signed=True)
+    values = np.asarray(vector, dtype=">f4").tobytes()
+    return (4 + len(values)).to_bytes(4) + len(vector).to_bytes(2) + bytes(2) + values
 
 
 def as_single_calls(vectors):
@@ -33,7 +44,7 @@ def as_single_calls(vectors):
 @pytest.mark.parametrize("count", [0, 1, BLOCK_ROWS, BLOCK_ROWS + 1])
 def test_rows_are_what_single_calls_make_of_them(count):
     vectors = np.random.default_rng(0).normal(size=(count, DIMENSION)) * 7
-    given = read_vectors(b"".join(map(sent, vectors)), DIMENSION)
+    given = read_vectors(sent(vectors), DIMENSION)
     wanted, _ = as_single_calls(vectors)
     assert given.errors == {}
     assert given.vectors.shape == (count, DIMENSION)
@@ -45,7 +56,7 @@ def test_bad_vectors_are_told_from_good_ones():
     good = np.arange(DIMENSION) + 1.0
     bad = [good * 0, good * np.inf, good * np.nan, good * 1e-30, good * 3e37]
     vectors = [good, *bad, good]
-    given = read_vectors(b"".join(map(sent, vectors)), DIMENSION)
+    given = read_vectors(sent(vectors), DIMENSION)
     wanted, errors = as_single_calls(vectors)
     assert given.errors == errors
     assert set(errors) == {1, 2, 3}
@@ -56,7 +67,7 @@ def test_bad_vectors_are_told_from_good_ones():
 def test_nulls_and_other_dimensions_leave_the_others_alone():
     good = np.arange(DIMENSION) + 1.0
     vectors = [good, None, good[:3], good]
-    given = read_vectors(b"".join(map(sent, vectors)), DIMENSION)
+    given = read_vectors(sent(vectors), DIMENSION)
     assert given.errors == {
         1: "embedding must not be NULL",
         2: "embedding has 3 dimensions",
@@ -66,6 +77,6 @@ def test_nulls_and_other_dimensions_leave_the_others_alone():
 
 
 def test_vectors_of_another_dimension_that_fill_the_same_bytes_are_no_vectors():
-    """Three records of 2 elements are as long as one of 8."""
-    given = read_vectors(b"".join([sent([1.0, 2.0])] * 3), DIMENSION)
-    assert given.errors == dict.fromkeys(range(3), "embedding has 2 dimensions")
+    """Five records of 4 elements take as many bytes as three of 8."""
+    given = read_vectors(sent([[1.0, 2.0, 3.0, 4.0]] * 5), DIMENSION)
+    assert given.errors == dict.fromkeys(range(5), "embedding has 4 dimensions")

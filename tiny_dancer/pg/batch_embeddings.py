@@ -29,19 +29,27 @@ class GivenVectors(NamedTuple):
 
 
 def read_vectors(sent: bytes, dimension: int) -> GivenVectors:
-    """Return vectors from their binary forms, one after the other, scaled to length 1.
+    """Return vectors of an array in the binary form of PostgreSQL, scaled to length 1.
 
     Args:
-        sent: each is two big-endian 16-bit numbers, of which the first is its dimension (0 for a
-            NULL), and its elements as big-endian 32-bit floats.
-        dimension: that they should have.
+        sent: numbers are big-endian; 32 bits each for the array's dimensions, whether it has NULLs
+            and its type, and two for each of its dimensions; then of each element how many bytes it
+            has (-1 for a NULL) and these: two 16-bit numbers and 32-bit floats.
+        dimension: that the vectors should have.
     """
-    record = np.dtype([("header", ">u2", 2), ("elements", ">f4", dimension)])
-    if len(sent) % record.itemsize == 0:
-        records = np.frombuffer(sent, record)
-        if bool((records["header"][:, 0] == dimension).all()):
+    start = 12 + 8 * int.from_bytes(sent[:4])
+    record = np.dtype(
+        [
+            ("size", ">i4"),
+            ("header", ">u2", VECTOR_HEADER_BYTES // 2),
+            ("elements", ">f4", dimension),
+        ]
+    )
+    if (len(sent) - start) % record.itemsize == 0:
+        records = np.frombuffer(sent, record, offset=start)
+        if bool((records["size"] == record.itemsize - 4).all()):
             return _scaled(records["elements"])
-    return _one_by_one(sent, dimension)
+    return _one_by_one(sent, start, dimension)
 
 
 def _scaled(elements: NDArray[np.float32]) -> GivenVectors:
@@ -59,24 +67,24 @@ def _scaled(elements: NDArray[np.float32]) -> GivenVectors:
     return GivenVectors(vectors, errors)
 
 
-def _one_by_one(sent: bytes, dimension: int) -> GivenVectors:
-    pieces = list(_pieces(sent))
+def _one_by_one(sent: bytes, start: int, dimension: int) -> GivenVectors:
+    pieces = list(_pieces(sent, start))
     vectors = np.zeros((len(pieces), dimension), dtype=np.float32)
     errors: dict[int, str] = {}
     for place, piece in enumerate(pieces):
-        if len(piece) == VECTOR_HEADER_BYTES:
+        if piece is None:
             errors[place] = "embedding must not be NULL"
         else:
             _put(vector_from_bytes(piece), place, vectors, errors)
     return GivenVectors(vectors, errors)
 
 
-def _pieces(sent: bytes) -> Iterator[bytes]:
-    start = 0
+def _pieces(sent: bytes, start: int) -> Iterator[bytes | None]:
     while start < len(sent):
-        end = start + VECTOR_HEADER_BYTES + 4 * int.from_bytes(sent[start : start + 2])
-        yield sent[start:end]
-        start = end
+        size = int.from_bytes(sent[start : start + 4], signed=True)
+        start += 4
+        yield None if size < 0 else sent[start : start + size]
+        start += max(size, 0)
 
 
 def _put(
