@@ -206,7 +206,7 @@ def _hnswlib(has_graph: bool, rebuild: str) -> Finding:
             "route index",
             False,
             "hnswlib is not installed for the server's Python: the exact scan takes over",
-            "Install hnswlib beside the library on this host for faster matches.",
+            'Run "make install EXTRAS=routing-semantic" on this host for faster matches.',
         )
     if not has_graph:
         finding = "no hnswlib index was built: the exact scan takes over"
