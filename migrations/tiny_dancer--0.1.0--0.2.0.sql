@@ -5,3 +5,6 @@
 CREATE INDEX foreseen_outcomes_time ON tiny_dancer.foreseen_outcomes USING brin (recorded_at);
 
 -- @FUNCTIONS@
+
+-- It takes vectors in one piece now, and ruvector_batch_route(), replaced above, calls no more the one of 0.1.0.
+DROP FUNCTION tiny_dancer.batch_route(text[], text, text[], float8, float8, float8, text[], float8, bytea[], float8, float8, text[]);

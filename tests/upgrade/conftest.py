@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from databases import ADDRESS, PREFIX, drop_role, janitor, open_session, ordinals
 from psycopg import sql
-from released_versions import OLDER, put_library, put_script
+from released_versions import OLDER, create_extension, put_library, put_script
 
 # What fills a database is shared with the tests of dumps.
 sys.path.append(str(Path(__file__).parents[1] / "db"))
@@ -76,11 +76,3 @@ def filled(released):
 def old(filled, new_database, connect):
     """A session on a copy of the database at a release, of which the session owns everything."""
     return connect(dbname=new_database(filled.dbname))
-
-
-def create_extension(session, version=None, schema="public"):
-    """Create the extension at a version, the present one unless given, and what it requires."""
-    session.execute("CREATE EXTENSION vector; CREATE EXTENSION plpython3u")
-    clause = f"VERSION '{version}'" if version else ""
-    statement = sql.SQL("CREATE EXTENSION tiny_dancer SCHEMA {} " + clause)
-    session.execute(statement.format(sql.Identifier(schema)))

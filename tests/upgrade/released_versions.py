@@ -16,6 +16,7 @@ from functools import cache
 from pathlib import Path
 
 import pytest
+from psycopg import sql
 
 import tiny_dancer
 
@@ -113,3 +114,11 @@ def put_script(version):
     target = scripts() / f"tiny_dancer--{version}.sql"
     shutil.copy(RELEASED / target.name, target)
     target.chmod(0o644)
+
+
+def create_extension(session, version=None, schema="public"):
+    """Create the extension at a version, the present one unless given, and what it requires."""
+    session.execute("CREATE EXTENSION vector; CREATE EXTENSION plpython3u")
+    clause = f"VERSION '{version}'" if version else ""
+    statement = sql.SQL("CREATE EXTENSION tiny_dancer SCHEMA {} " + clause)
+    session.execute(statement.format(sql.Identifier(schema)))
