@@ -44,6 +44,7 @@ def benchmarks(url: str, peer: str | None) -> list[Benchmark]:
             "Whole decisions and batches",
             ("decisions.py", *server, "--chart", str(HERE / "decisions.png")),
         ),
+        Benchmark("Where the time of a decision goes", ("decision_parts.py", *server)),
         Benchmark(
             "Semantic routes",
             ("semantic_routes.py", *server, *beside, "--routes", "100", "1000", "10000", "100000"),
