@@ -10,5 +10,6 @@ build=$STATE/build/extension
 shopt -s nullglob
 "$DEVSERVER/assemble-sql.sh" "$build"
 install -d -m 755 -- "$target"
-install -m 644 -- "$ROOT/tiny_dancer.control" "$ROOT"/migrations/released/tiny_dancer--*--*.sql \
-    "$build"/tiny_dancer--*.sql "$target/"
+updates=("$ROOT"/migrations/released/tiny_dancer--*--*.sql)
+[ "${#updates[@]}" -eq 0 ] || install -m 644 -- "${updates[@]}" "$target/"
+install -m 644 -- "$ROOT/tiny_dancer.control" "$build"/tiny_dancer--*.sql "$target/"
