@@ -1,7 +1,8 @@
 """Print what pyproject.toml requires: the one place where ranges are written.
 
-``requirements.py library [EXTRAS]`` prints the requirements of the library that the server loads, one
-a line, with those of some extras (their names, with commas between); ``requirements.py all`` prints everything about dependencies, to tell when it changed.
+``requirements.py library [EXTRAS]`` prints the requirements of the library that the server loads,
+one a line, with those of some extras (their names, with commas between). ``requirements.py all``
+prints everything about dependencies, to tell when it changed.
 """
 
 import json
@@ -14,7 +15,13 @@ PYPROJECT = Path(__file__).resolve().parent.parent / "pyproject.toml"
 
 
 # What a backend may load: the flags of the plan. The other extras are for processes outside.
-FOR_BACKENDS = ("routing", "routing-fastgrnn", "routing-optimizer", "routing-semantic", "routing-all")
+FOR_BACKENDS = (
+    "routing",
+    "routing-fastgrnn",
+    "routing-optimizer",
+    "routing-semantic",
+    "routing-all",
+)
 
 
 def library(project: dict, extras: str) -> str:
