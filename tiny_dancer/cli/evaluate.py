@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterator
+import sys
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
 
 DEFAULT_MODEL = "all-MiniLM-L6-v2"
 _MOST_OUTCOMES = 200_000
+_OF_AGENTS = ("predictor", "requests", "pair", "prices", "picture")
+"""Options that mean nothing where routes are evaluated."""
 
 
 def add_parser(commands: Commands) -> None:
@@ -28,12 +31,14 @@ def add_parser(commands: Commands) -> None:
     """
     parser = commands.add_parser(
         "evaluate",
-        help="compare routers on a benchmark file or on recorded outcomes",
+        help="compare routers on a benchmark file or on recorded outcomes, or judge routes",
         description="Compares routers with random choice, prompt length, the best single agent "
         "and the oracle. Each request is judged by routers that did not learn from it. FILE is "
         "JSON lines or CSV, gzipped or not: rows of prompt, weak and strong (RouteLLM), of prompt "
         "and scores (LLMRouter), of request, agent and quality, or a column per agent "
-        "(RouterBench). Instead of a file, --url reads the outcomes recorded in a database.",
+        "(RouterBench). A file of texts and their routes (CLINC150, Banking77) evaluates semantic "
+        "routes, before and after a fit; an empty route, or oos, means none of them. Instead of a "
+        "file, --url reads the outcomes recorded in a database.",
     )
     source = parser.add_mutually_exclusive_group(required=True)
     source.add_argument("file", nargs="?", type=Path, metavar="FILE", help="benchmark file")
@@ -50,6 +55,12 @@ def add_parser(commands: Commands) -> None:
     )
     parser.add_argument(
         "--requests", type=int, metavar="N", help="use so many requests, drawn at random"
+    )
+    parser.add_argument(
+        "--split",
+        metavar="NAME",
+        help="of a file of routes with splits: judge by those with this in their name, such as "
+        "test (default: all but those with train in it, which are learned from)",
     )
     parser.add_argument(
         "--pair",
@@ -100,10 +111,19 @@ def run(arguments: argparse.Namespace) -> None:
 
     # NumPy on one thread: on matrices as small as these, several would wait for each other.
     with quiet_native_load():
+        from tiny_dancer.cli.evaluate_routes import evaluate_routes
+        from tiny_dancer.evaluation.route_file import read_labelled_requests
         from tiny_dancer.evaluation.router_comparison import out_of_fold_predictions
         from tiny_dancer.predictors.default_predictor import DEFAULT, predictor_by_name
         from tiny_dancer.predictors.predictor import QualityPredictor
 
+    if arguments.file is not None:
+        labelled = read_labelled_requests(arguments.file, arguments.split)
+        if labelled is not None:
+            _refuse(arguments, _OF_AGENTS, "a file of requests and routes")
+            evaluate_routes(arguments, labelled, tqdm)
+            return
+    _refuse(arguments, ("split",), "a file of agents and qualities" if arguments.file else "--url")
     names = list(dict.fromkeys(arguments.predictor or [DEFAULT]))
     for name in names:
         predictor_by_name(name)
@@ -127,6 +147,13 @@ def run(arguments: argparse.Namespace) -> None:
         steps=shown,
     )
     _report(arguments, requests, prices, predictions, tqdm)
+
+
+def _refuse(arguments: argparse.Namespace, options: Sequence[str], source: str) -> None:
+    """Refuse options that mean nothing for what is evaluated."""
+    for name in options:
+        if getattr(arguments, name) is not None:
+            raise InvalidArgumentError(f"--{name} means nothing for {source}")
 
 
 def _shown_name(name: str, default: str) -> str:
@@ -293,8 +320,13 @@ def _draw(
     page = directory / "cost-quality.html"
     page.write_text(picture.to_html(), encoding="utf-8")
     print(f"\nwrote {page}")
-    picture.write_png(directory / "cost-quality.png")
-    print(f"wrote {directory / 'cost-quality.png'}")
+    try:
+        picture.write_png(directory / "cost-quality.png")
+    except MissingFileError as error:
+        # The page shows the same, so that nothing is lost that was waited for.
+        print(f"no PNG is written: {error.message}\nhint: {error.hint}", file=sys.stderr)
+    else:
+        print(f"wrote {directory / 'cost-quality.png'}")
 
 
 def _tqdm() -> Any:

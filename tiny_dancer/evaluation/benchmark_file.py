@@ -16,6 +16,7 @@ import csv
 import gzip
 import io
 import json
+import zlib
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -80,20 +81,33 @@ def read_benchmark(path: Path) -> Benchmark:
     return _matrix(prompts, numbered, groups, path.name)
 
 
-def read_rows(path: Path) -> list[dict[str, Any]]:
-    """Read JSON lines or CSV, gzipped or not, as one mapping per row.
+def decoded(path: Path) -> str:
+    """Return the text of a file, gzipped or not.
 
     Raises:
         MissingFileError: there is no such file.
-        InvalidArgumentError: a line is no JSON object.
+        InvalidArgumentError: it is no text, or is damaged.
     """
     try:
         raw = path.read_bytes()
     except OSError as error:
         raise MissingFileError(f"benchmark file {path} cannot be read: {error.strerror}") from error
-    if raw[:2] == b"\x1f\x8b":
-        raw = gzip.decompress(raw)
-    text = raw.decode("utf-8-sig")
+    try:
+        if raw[:2] == b"\x1f\x8b":
+            raw = gzip.decompress(raw)
+        return raw.decode("utf-8-sig")
+    except (EOFError, OSError, zlib.error, UnicodeDecodeError) as error:
+        raise InvalidArgumentError(f"benchmark file {path.name} is no text: {error}") from error
+
+
+def read_rows(path: Path) -> list[dict[str, Any]]:
+    """Read JSON lines or CSV, gzipped or not, as one mapping per row.
+
+    Raises:
+        MissingFileError: there is no such file.
+        InvalidArgumentError: a line is no JSON object, or the file is no text.
+    """
+    text = decoded(path)
     if not text.lstrip().startswith("{"):
         return list(csv.DictReader(io.StringIO(text)))
     rows: list[dict[str, Any]] = []

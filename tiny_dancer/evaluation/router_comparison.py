@@ -17,7 +17,7 @@ from tiny_dancer.evaluation.baselines import (
     random_predictions,
 )
 from tiny_dancer.evaluation.benchmark_file import Benchmark
-from tiny_dancer.evaluation.bootstrap import Interval, bootstrap
+from tiny_dancer.evaluation.bootstrap import Interval, bootstrap, bootstrap_all
 from tiny_dancer.evaluation.calibration import Calibration, calibration
 from tiny_dancer.evaluation.cost_quality import aiq, choices_by_price
 from tiny_dancer.evaluation.performance_gap import recovered_gap
@@ -205,23 +205,15 @@ def _gap(
 ) -> tuple[Interval, Interval, Interval]:
     weak, strong = pair
     advantages = [p[:, strong] - p[:, weak] for p in predictions]
-    generator = np.random.default_rng(0)
-    n = len(quality)
 
-    def figures(rows: RowNumbers) -> Floats:
+    def figures(rows: RowNumbers) -> list[float]:
         by_seed = [
             _gap_figures(recovered_gap(a[rows], quality[rows, weak], quality[rows, strong]))
             for a in advantages
         ]
-        return np.asarray(np.mean(by_seed, axis=0))
+        return [float(mean) for mean in np.mean(by_seed, axis=0)]
 
-    drawn = np.array([figures(generator.integers(n, size=n)) for _ in range(DRAWS)])
-    low, high = np.percentile(drawn, [2.5, 97.5], axis=0)
-    here, deviation = figures(np.arange(n)), drawn.std(axis=0)
-    first, second, third = (
-        Interval(float(here[i]), float(low[i]), float(high[i]), float(deviation[i]))
-        for i in range(3)
-    )
+    first, second, third = bootstrap_all(figures, np.arange(len(quality)), draws=DRAWS)
     return first, second, third
 
 
