@@ -183,8 +183,11 @@ class CostQualityPicture:
             shapes += [Disc((x + 13.0, y - 4.0), 4.5, _GREY), Words((x + 34.0, y), "one agent", 12)]
         drawn = ["shaded"] * bool(self.bands) + ["bars"] * bool(self.ranges)
         if drawn:
-            note = f"{' and '.join(drawn)}: 95 % interval"
-            shapes.append(Words((x, y + 28.0), note, 11.0, _GREY))
+            notes = f"{' and '.join(drawn)}:", "95 % intervals"
+            shapes += [
+                Words((x, y + 28.0 + 15.0 * line), note, 11.0, _GREY)
+                for line, note in enumerate(notes)
+            ]
         return shapes
 
     def _points(self) -> Floats:

@@ -318,7 +318,7 @@ def _require_enough(measure: str, known: Matches) -> None:
         return
     raise NotReadyError(
         "too little was recorded to judge this policy by",
-        detail=f"The {measure} of {outcomes} explored decisions is known, worth {effective:.1f} of "
+        detail=f"The {measure} of {outcomes} decisions is known, worth {effective:.1f} of "
         f"the policy's own; at least {LEAST_DECISIONS} and {LEAST_EFFECTIVE:.0f} are needed.",
         hint="Record outcomes, widen time_range, explore more, or replay a policy that is nearer "
         "to the recorded one.",

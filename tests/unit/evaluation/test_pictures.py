@@ -54,7 +54,7 @@ def test_intervals_of_single_agents_and_the_oracle_are_bars_over_their_marks():
     assert x == same_x == mark.centre[0]
     assert (bottom + top) / 2 == pytest.approx(mark.centre[1])
     texts = [shape.text for shape in drawn.shapes if isinstance(shape, Words)]
-    assert "shaded and bars: 95 % interval" in texts
+    assert {"shaded and bars:", "95 % intervals"} <= set(texts)
     assert "mean quality (0 to 1)" in texts
 
 
