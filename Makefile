@@ -1,5 +1,5 @@
 # What each target does is in devserver/, one script per step; `make help` lists them.
-# PG_CONFIG, DESTDIR and PYTHON may be given as make variables or in the environment.
+# PG_CONFIG, DESTDIR, PYTHON and EXTRAS may be given as make variables or in the environment.
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test torture up url psql down install installcheck bench bench-large lint clean
@@ -36,13 +36,13 @@ psql: ## open psql on the throw-away server (PSQL_ARGS='-c "SELECT 1"')
 down: ## stop the throw-away server
 	@devserver/down.sh
 
-install: ## install into a real server (PG_CONFIG=..., DESTDIR=..., PYTHON=...)
+install: ## install into a real server (PG_CONFIG=..., DESTDIR=..., PYTHON=..., EXTRAS=routing-semantic)
 	@devserver/install.sh
 
 installcheck: up ## run pg_regress against the throw-away server
 	@devserver/installcheck.sh
 
-bench: up ## run every benchmark; writes benchmarks/results.md (takes about 20 minutes)
+bench: up ## run every benchmark; writes benchmarks/results.md (takes about 40 minutes)
 	@.dev/venv/bin/python benchmarks/run_all.py --url "$$(devserver/url.sh)"
 
 bench-large: up ## match a million semantic routes (takes an hour and 16 GB)

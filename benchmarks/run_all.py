@@ -3,7 +3,8 @@
     make bench
 
 Each is a script of its own that can be run alone; what it measures and how is said at its head.
-They run one after another, so that none disturbs another.
+They run one after another, so that none disturbs another. With --only or --skip the sections of the
+others stay as an earlier run wrote them; each section says when it was run.
 """
 
 from __future__ import annotations
@@ -21,9 +22,19 @@ from typing import NamedTuple
 
 HERE = Path(__file__).parent
 CHECKOUT = HERE.parent
+RESULTS = HERE / "results.md"
 PEER = CHECKOUT / ".dev" / "peer"
 # Beside others it is a peer: its dependencies are not installed, see peer_requirements.txt.
 PEER_PACKAGE = "semantic-router==1.1.1"
+
+
+HEADING = """# Benchmark results
+
+Written by `make bench`. Figures are of one machine; the ratios beside them carry further.
+A load average at the end of 1 is that of the benchmark itself.
+
+![Time of a decision by number of agents](decisions.png)
+"""
 
 
 class Benchmark(NamedTuple):
@@ -44,6 +55,7 @@ def benchmarks(url: str, peer: str | None) -> list[Benchmark]:
             "Whole decisions and batches",
             ("decisions.py", *server, "--chart", str(HERE / "decisions.png")),
         ),
+        Benchmark("Where the time of a decision goes", ("decision_parts.py", *server)),
         Benchmark(
             "Semantic routes",
             ("semantic_routes.py", *server, *beside, "--routes", "100", "1000", "10000", "100000"),
@@ -63,20 +75,29 @@ def main() -> None:
     parser.add_argument("--without-peer", action="store_true", help="do not install the peer")
     options = parser.parse_args()
     peer = None if options.without_peer else str(installed_peer())
-    sections = []
+    sections = known_sections()
     for chosen in benchmarks(options.url, peer):
         script = chosen.command[0]
         if options.only and not script.startswith(tuple(options.only)):
             continue
         if script.startswith(tuple(options.skip)):
-            sections.append(f"## {chosen.title}\n\n`{script}` was left out of this run.\n")
             continue
-        output = run(chosen)
-        sections.append(f"## {chosen.title}\n\n`{shown(chosen)}`\n\n```text\n{output}```\n")
-    if options.only:
-        return
-    (HERE / "results.md").write_text("\n".join([heading(), *sections]), encoding="utf-8")
-    print(f"written: {HERE.name}/results.md")
+        sections[chosen.title] = run(chosen)
+        write([sections[b.title] for b in benchmarks(options.url, peer) if b.title in sections])
+    print(f"written: {HERE.name}/{RESULTS.name}")
+
+
+def known_sections() -> dict[str, str]:
+    """Return the sections of earlier runs by their titles; what is run now takes their place."""
+    if not RESULTS.exists():
+        return {}
+    parts = RESULTS.read_text(encoding="utf-8").split("\n## ")[1:]
+    return {part.partition("\n")[0]: f"## {part.rstrip()}\n" for part in parts}
+
+
+def write(sections: list[str]) -> None:
+    """Write the results anew, in the order of the benchmarks."""
+    RESULTS.write_text("\n".join([HEADING, *sections]), encoding="utf-8")
 
 
 def installed_peer() -> Path:
@@ -94,7 +115,7 @@ def installed_peer() -> Path:
 
 
 def run(benchmark: Benchmark) -> str:
-    """Run a benchmark, show what it prints as it comes, and return it."""
+    """Run a benchmark, show what it prints as it comes, and return its section."""
     script, *arguments = benchmark.command
     print(f"\n==> {benchmark.title}: {script}", flush=True)
     began, lines = time.monotonic(), []
@@ -106,8 +127,14 @@ def run(benchmark: Benchmark) -> str:
             lines.append(line.rstrip() + "\n")
     if process.returncode:
         raise SystemExit(f"{script} failed with status {process.returncode}")
-    print(f"    ({time.monotonic() - began:.0f} s)")
-    return "".join(lines)
+    took = time.monotonic() - began
+    print(f"    ({took:.0f} s)")
+    day = datetime.datetime.now(datetime.UTC).date()
+    return (
+        f"## {benchmark.title}\n\n`{shown(benchmark)}`, {day}, {took:.0f} s, "
+        f"load average at the end {os.getloadavg()[0]:.1f}, {system()}\n\n"
+        f"```text\n{''.join(lines)}```\n"
+    )
 
 
 def shown(benchmark: Benchmark) -> str:
@@ -124,17 +151,10 @@ def shown(benchmark: Benchmark) -> str:
     return " ".join(words)
 
 
-def heading() -> str:
-    """Return the head of the results: when, and on what machine."""
-    cores, load = len(os.sched_getaffinity(0)), os.getloadavg()[0]
-    system = platform.freedesktop_os_release()["PRETTY_NAME"]
-    return (
-        "# Benchmark results\n\n"
-        f"Written by `make bench` on {datetime.datetime.now(tz=datetime.UTC).date()}: {system}, "
-        f"{cores} cores, Python {platform.python_version()}, load average at the end {load:.1f}.\n"
-        "Figures are of this machine; the ratios beside them carry further.\n\n"
-        "![Time of a decision by number of agents](decisions.png)\n"
-    )
+def system() -> str:
+    """Return what it ran on."""
+    name = platform.freedesktop_os_release()["PRETTY_NAME"]
+    return f"{name}, {len(os.sched_getaffinity(0))} cores, Python {platform.python_version()}"
 
 
 if __name__ == "__main__":

@@ -1,11 +1,12 @@
 #!/usr/bin/env bash
 # library.sh PYTHON: gather the packages that the server loads, for its own Python, under
 # .dev/library. Prints the folder. They are fetched again only when what is required changed.
+# EXTRAS (routing-semantic brings hnswlib) adds what only some servers want.
 . "$(dirname -- "${BASH_SOURCE[0]}")/checkout.sh"
 . "$DEVSERVER/progress.sh"
 
 python=$1
-requirements=$("$python" "$DEVSERVER/requirements.py" library)
+requirements=$("$python" "$DEVSERVER/requirements.py" library "${EXTRAS:-}")
 key=$({
     printf '%s\n' "$requirements"
     "$python" -c 'import sys, sysconfig; print(sys.version_info[:2], sysconfig.get_platform(), sysconfig.get_config_var("LDVERSION"))'

@@ -6,7 +6,7 @@
 python=$1
 stamp=$VENV/tiny_dancer.stamp
 wanted=$({
-    printf '%s\n' "$ROOT" "$python"
+    printf '%s\n' "$ROOT" "$python" "${EXTRAS:-}"
     "$python" -c 'import sys; print(sys.version)'
     "$python" "$DEVSERVER/requirements.py" all
 } | sha256sum)
@@ -22,5 +22,5 @@ fi
 rm -f -- "$stamp"
 cd -- "$ROOT"
 step "Installing Python packages into .dev/venv" \
-    "$VENV/bin/python" -m pip install --progress-bar off -e '.[dev]'
+    "$VENV/bin/python" -m pip install --progress-bar off -e ".[dev${EXTRAS:+,$EXTRAS}]"
 printf '%s\n' "$wanted" >"$stamp"

@@ -1,15 +1,16 @@
 -- The one place that knows where the library lies: a folder of this version under the server's own library
 -- folder, which the running server itself states. It is not a setting, so no session can point it elsewhere,
 -- and a server that was moved or copied finds the library beside its other libraries.
+-- The file that is run there replaces the modules of another version: a session that outlives an update has them.
 
 CREATE FUNCTION tiny_dancer.load_library() RETURNS boolean
 LANGUAGE plpython3u VOLATILE PARALLEL RESTRICTED
 SET search_path = pg_catalog, pg_temp
 AS $$
-import ctypes, os, sys
-sys.path.insert(0, os.path.join(os.fsdecode((ctypes.c_char * 1024).in_dll(ctypes.CDLL(None), 'pkglib_path').value), 'tiny_dancer', '@VERSION@'))
-import tiny_dancer.pg.boot as boot
-return GD.setdefault('tiny_dancer/@VERSION@', boot.start(plpy, '@VERSION@')) is not None
+import ctypes, importlib.util, os
+file = importlib.util.spec_from_file_location('tiny_dancer_library', os.path.join(os.fsdecode((ctypes.c_char * 1024).in_dll(ctypes.CDLL(None), 'pkglib_path').value), 'tiny_dancer', '@VERSION@', 'tiny_dancer', 'pg', 'library.py'))
+file.loader.exec_module(library := importlib.util.module_from_spec(file))
+return library.load(plpy, '@VERSION@', GD)
 $$;
 COMMENT ON FUNCTION tiny_dancer.load_library() IS 'internal: loads the library of this version into the backend; see tiny_dancer.boot()';
 

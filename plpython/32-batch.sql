@@ -1,5 +1,5 @@
--- Many requests in one call. Vectors reach Python in binary form: as text they would take longer than all the
--- rest.
+-- Many requests in one call. Vectors reach Python in binary form and in one piece: as text they would take
+-- longer than all the rest, and one by one a third of it.
 
 CREATE FUNCTION tiny_dancer.batch_route(
     requests text[],
@@ -10,7 +10,7 @@ CREATE FUNCTION tiny_dancer.batch_route(
     min_quality float8 DEFAULT NULL,
     excluded_agents text[] DEFAULT NULL,
     budget_remaining float8 DEFAULT NULL,
-    embeddings bytea[] DEFAULT NULL,
+    embeddings bytea DEFAULT NULL,
     quality_floor float8 DEFAULT NULL,
     cost_weight float8 DEFAULT NULL,
     tags text[] DEFAULT NULL,
@@ -29,8 +29,8 @@ AS $$
 if 'tiny_dancer/@VERSION@' not in GD: plpy.execute('SELECT tiny_dancer.boot()')
 return GD['tiny_dancer/@VERSION@'].batch_route(requests, optimize_for, required_capabilities, max_cost, max_latency_ms, min_quality, excluded_agents, budget_remaining, embeddings, quality_floor, cost_weight, tags)
 $$;
-COMMENT ON FUNCTION tiny_dancer.batch_route(text[], text, text[], float8, float8, float8, text[], float8, bytea[], float8, float8, text[]) IS
-    'internal: see ruvector_batch_route; embeddings in binary form';
+COMMENT ON FUNCTION tiny_dancer.batch_route(text[], text, text[], float8, float8, float8, text[], float8, bytea, float8, float8, text[]) IS
+    'internal: see ruvector_batch_route; embeddings as array_send() gives them';
 
 CREATE FUNCTION @extschema@.ruvector_batch_route(
     requests text[],
@@ -59,10 +59,7 @@ BEGIN ATOMIC
     SELECT b.* FROM tiny_dancer.batch_route(
         requests, optimize_for, required_capabilities, max_cost, max_latency_ms, min_quality,
         excluded_agents, budget_remaining,
-        CASE WHEN embeddings IS NOT NULL THEN ARRAY(
-            SELECT tiny_dancer.vector_bytes(u.embedding)
-            FROM pg_catalog.unnest(embeddings) WITH ORDINALITY AS u (embedding, place)
-            ORDER BY u.place) END,
+        pg_catalog.array_send(embeddings),
         quality_floor, cost_weight, tags) AS b;
 END;
 COMMENT ON FUNCTION @extschema@.ruvector_batch_route(text[], text, text[], float8, float8, float8, text[], float8, vector[], float8, float8, text[]) IS

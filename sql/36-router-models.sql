@@ -61,6 +61,7 @@ CREATE TABLE tiny_dancer.foreseen_outcomes (
     recorded_at timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp()
 );
 CREATE INDEX foreseen_outcomes_usage ON tiny_dancer.foreseen_outcomes (usage_id);
+CREATE INDEX foreseen_outcomes_time ON tiny_dancer.foreseen_outcomes USING brin (recorded_at);
 COMMENT ON TABLE tiny_dancer.foreseen_outcomes IS
     'quality that a router model expected of the agent of an outcome recorded without a decision';
 REVOKE ALL ON tiny_dancer.foreseen_outcomes FROM PUBLIC;

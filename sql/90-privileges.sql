@@ -284,3 +284,52 @@ END
 $$;
 COMMENT ON FUNCTION tiny_dancer.regrant() IS
     'gives the roles of grant_usage() and grant_admin() what is new; run it after an update or a restore';
+
+CREATE FUNCTION tiny_dancer.has_rights(
+    role_name name,
+    kind text,
+    object text,
+    rights text
+) RETURNS boolean
+LANGUAGE plpgsql STABLE PARALLEL SAFE
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    IF kind = 'function' THEN
+        RETURN NOT EXISTS (
+            SELECT FROM pg_depend d
+            JOIN pg_extension e ON e.oid = d.refobjid AND d.refclassid = 'pg_extension'::regclass
+            JOIN pg_proc p ON p.oid = d.objid AND d.classid = 'pg_proc'::regclass
+            WHERE e.extname = 'tiny_dancer' AND d.deptype = 'e' AND p.proname = object
+                  AND NOT has_function_privilege(role_name, p.oid, 'EXECUTE'));
+    END IF;
+    -- Each right with its columns, if it is for some columns only: {INSERT,"agent_id, cost"}.
+    RETURN NOT EXISTS (
+        SELECT FROM regexp_matches(rights, '([A-Z]+)(?: \(([^)]*)\))?', 'g') AS stated (parts)
+        WHERE CASE
+            WHEN kind = 'sequence' THEN NOT has_sequence_privilege(role_name, 'tiny_dancer.' || object, parts[1])
+            WHEN parts[2] IS NULL THEN NOT has_table_privilege(role_name, 'tiny_dancer.' || object, parts[1])
+            ELSE EXISTS (
+                SELECT FROM string_to_table(parts[2], ', ') AS column_name
+                WHERE NOT has_column_privilege(role_name, 'tiny_dancer.' || object, column_name, parts[1])) END);
+END
+$$;
+COMMENT ON FUNCTION tiny_dancer.has_rights(name, text, text, text) IS
+    'internal: whether a role has what a row of tiny_dancer.privileges() gives';
+
+CREATE FUNCTION tiny_dancer.missing_rights(
+    OUT role_name name,
+    OUT level text,
+    OUT missing text
+) RETURNS SETOF record
+LANGUAGE sql STABLE PARALLEL SAFE ROWS 10
+BEGIN ATOMIC
+    SELECT g.role_name, g.level, p.rights || ' on ' || p.kind || ' ' || p.object
+    FROM tiny_dancer.granted_roles g
+    JOIN pg_catalog.pg_roles r ON r.rolname = g.role_name
+    JOIN tiny_dancer.privileges() p ON p.level IN ('usage', g.level)
+    WHERE NOT tiny_dancer.has_rights(g.role_name, p.kind, p.object, p.rights)
+    ORDER BY 1, 2, 3;
+END;
+COMMENT ON FUNCTION tiny_dancer.missing_rights() IS
+    'what roles of grant_usage() and grant_admin() lack of their level; tiny_dancer.regrant() gives it to them';

@@ -4,4 +4,4 @@ The package is plain Python and NumPy and runs without a database; only
 ``tiny_dancer.pg`` knows PostgreSQL.
 """
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"

@@ -12,6 +12,7 @@ from tiny_dancer.agents.capabilities import capability_match
 from tiny_dancer.agents.pool import keep_representatives
 from tiny_dancer.constraints import RoutingConstraints, constraint_masks
 from tiny_dancer.policies import POLICIES, Candidates, Weights
+from tiny_dancer.policies.normalisation import LEAST_COST, less_is_better
 from tiny_dancer.request import Request
 from tiny_dancer.router import Estimate, Router
 from tiny_dancer.tie_rounding import round_scores, round_similarities
@@ -101,13 +102,16 @@ def score_block(
     has_floor: bool = False,
 ) -> Floats:
     """Return the scores of a block of requests, higher is better, [b, n]; see ``Candidates``."""
+    are_all_kept = bool(kept.all())
     candidates = Candidates(
         cost=estimate.cost,
         latency_ms=np.broadcast_to(router.performance.latency_ms, estimate.cost.shape),
         expected_quality=estimate.expected_quality,
         match=estimate.match,
         has_floor=has_floor,
-        kept=kept,
+        kept=None if are_all_kept else kept,
+        cost_scores=estimate.cost_scores if are_all_kept else None,
+        latency_scores=router.speed_scores() if are_all_kept else None,
     )
     scores = POLICIES[optimize_for](candidates, weights or router.weights)
     return round_scores(scores)
@@ -124,11 +128,16 @@ def estimate_block(router: Router, requests: Requests) -> Estimate:
     if router.learned is not None:
         heads = router.learned.head_log_odds_batch(requests.embeddings, requests.lexical)
     quality = router.quality(similarity, reference, heads)
-    cost = requests.input_tokens[:, None].astype(np.float64) * registry.input_price
+    # Requests are of far fewer lengths than there are requests.
+    lengths, which = np.unique(requests.input_tokens, return_inverse=True)
+    cost = lengths[:, None].astype(np.float64) * registry.input_price
     cost += performance.constant_cost
     if not performance.all_priced:
         cost[:, ~performance.priced] = np.nan
-    return Estimate(similarity, capability_match(similarity), cost, quality)
+    scores = less_is_better(cost, LEAST_COST, np.ones(cost.shape, dtype=bool))
+    return Estimate(
+        similarity, capability_match(similarity), cost[which], quality, scores[which], heads
+    )
 
 
 def _similarities(router: Router, embeddings: NDArray[np.float32]) -> Floats:

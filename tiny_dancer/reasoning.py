@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from json.encoder import encode_basestring
 from typing import NamedTuple
 
@@ -36,20 +37,33 @@ class Standing(NamedTuple):
 
     def as_json(self) -> str:
         """Return the standing as a JSON object."""
-        name = encode_basestring(self.agent_name)
-        numbers = self[1:]
-        if None in numbers:
-            return SOME_UNKNOWN % (name, *map(_json_number, numbers))
-        return ALL_KNOWN % (name, *numbers)
+        # Formatted here and not by json.dumps, which takes as long as all the rest of a decision's
+        # end. The digits that a double has beyond nine are noise, and cost as much again to print
+        # and to read.
+        name, similarity = encode_basestring(self.agent_name), _json_number(self.similarity)
+        known = stated(self.estimated_cost, self.estimated_latency_ms)
+        return (
+            f'{{"agent_name": {name}, "score": {self.score:.9g}, '
+            f'"expected_quality": {self.expected_quality:.9g}, "similarity": {similarity}, '
+            f"{known.json}}}"
+        )
 
 
-# Formatted here and not by json.dumps, which takes as long as all the rest of a decision's end. The
-# digits that a double has beyond nine are noise, and cost as much again to print and to read.
-SOME_UNKNOWN = (
-    '{"agent_name": %s, "score": %s, "expected_quality": %s, "similarity": %s, '
-    '"estimated_cost": %s, "estimated_latency_ms": %s}'
-)
-ALL_KNOWN = SOME_UNKNOWN.replace("%s", "%.9g").replace("%.9g", "%s", 1)
+class Stated(NamedTuple):
+    """A cost and a latency as a sentence names them, and as members of a JSON object."""
+
+    words: str
+    json: str
+
+
+@lru_cache(maxsize=4096)
+def stated(cost: float | None, latency_ms: float | None) -> Stated:
+    """Return the texts of a cost and a latency; few agents and lengths make few of them."""
+    return Stated(
+        f"{dollars(cost)}, {milliseconds(latency_ms)}",
+        f'"estimated_cost": {_json_number(cost)}, '
+        f'"estimated_latency_ms": {_json_number(latency_ms)}',
+    )
 
 
 def _json_number(value: float | None) -> str:
@@ -114,10 +128,8 @@ def explain_exploration(
 
 
 def _facts(standing: Standing) -> str:
-    return (
-        f"{dollars(standing.estimated_cost)}, {milliseconds(standing.estimated_latency_ms)}, "
-        f"expected quality {standing.expected_quality:.3f}"
-    )
+    known = stated(standing.estimated_cost, standing.estimated_latency_ms)
+    return f"{known.words}, expected quality {standing.expected_quality:.3f}"
 
 
 def _tie(best: Standing, second: Standing) -> str:

@@ -103,8 +103,9 @@ def _packed(values: list[Any]) -> NDArray[np.float32] | None:
         vector = np.frombuffer(_packer(len(values))(*values), np.float32)
     except (struct.error, OverflowError):
         return None
-    with np.errstate(over="ignore"):
-        length = math.sqrt(float(np.dot(vector, vector)))
+    # In 64 bits no square of a 32-bit float overflows; switching NumPy's warning off takes longer.
+    wide = vector.astype(np.float64)
+    length = math.sqrt(float(wide.dot(wide)))
     # Outside these a sum of squares of 32-bit floats loses its precision, or is not finite.
     if not (ORDINARY_LENGTHS[0] < length < ORDINARY_LENGTHS[1]):
         return None
@@ -119,7 +120,8 @@ def _packer(count: int) -> Callable[..., bytes]:
 
 
 def _scaled(vector: NDArray[np.float64], what: str) -> NDArray[np.float32]:
-    length = float(np.dot(vector, vector)) ** 0.5
+    with np.errstate(over="ignore"):
+        length = float(np.dot(vector, vector)) ** 0.5
     if not (0.0 < length < float("inf")):
         cause = "is all zeros" if length == 0.0 else "has a value that is not a finite number"
         raise InvalidArgumentError(

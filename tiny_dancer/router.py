@@ -18,7 +18,7 @@ from tiny_dancer.agents.live_state import LiveState
 from tiny_dancer.agents.performance import AgentPerformance
 from tiny_dancer.agents.pool import pool_representatives
 from tiny_dancer.agents.registry import AgentRegistry
-from tiny_dancer.constraints import RoutingConstraints, constraint_masks
+from tiny_dancer.constraints import NO_DEMANDS, RoutingConstraints, constraint_masks
 from tiny_dancer.errors import NoSuitableAgentError
 from tiny_dancer.expected_quality import shaded_prior, similarities
 from tiny_dancer.policies import POLICIES, Candidates, Weights
@@ -168,6 +168,8 @@ class Router:
         self.learned = learned
         self._latency_scores: Floats | None = None
         self._length_costs: dict[int, LengthCosts] = {}
+        self._available: Positions = registry.available.nonzero()[0]
+        self._available.flags.writeable = False
 
     def route(
         self,
@@ -318,7 +320,7 @@ class Router:
         self._length_costs[input_tokens] = LengthCosts(cost, scores)
         return self._length_costs[input_tokens]
 
-    def _speed_scores(self) -> Floats:
+    def speed_scores(self) -> Floats:
         """Return 1 for the fastest of all agents and 0 for the slowest."""
         if self._latency_scores is None:
             self._latency_scores = less_is_better(self.performance.latency_ms, LEAST_LATENCY_MS)
@@ -362,6 +364,8 @@ class Router:
         Raises:
             NoSuitableAgentError: there is none.
         """
+        if constraints is NO_DEMANDS and self._takes_anything_of(request.input_tokens):
+            return self._available
         kept = self.registry.available
         for _, passes in self.masks(estimate, request, constraints):
             if passes is not kept:
@@ -370,6 +374,12 @@ class Router:
         if not len(positions):
             raise self._no_suitable_agent(estimate, request, constraints)
         return positions
+
+    def _takes_anything_of(self, input_tokens: int) -> bool:
+        """Whether every available agent may be chosen for a request of a length."""
+        if self.live.is_restricted or self.performance.least_room < input_tokens:
+            return False
+        return len(self._available) > 0
 
     def masks(
         self, estimate: Estimate, request: Request, constraints: RoutingConstraints
@@ -417,7 +427,7 @@ class Router:
                 estimate.match,
                 has_floor,
                 cost_scores=estimate.cost_scores,
-                latency_scores=self._speed_scores(),
+                latency_scores=self.speed_scores(),
             )
         else:
             candidates = Candidates(
@@ -445,10 +455,11 @@ class Router:
         return ranked
 
     def _order(self, estimate: Estimate, positions: Positions, scores: Floats) -> Positions:
+        latency, cost = self.performance.latency_ms, estimate.cost
+        if len(positions) < len(cost):
+            latency, cost = latency[positions], cost[positions]
         # lexsort is stable and positions are ordered by name.
-        return np.lexsort(
-            (self.performance.latency_ms[positions], estimate.cost[positions], -scores)
-        )
+        return np.lexsort((latency, cost, -scores))
 
     def _decision(
         self,

@@ -32,6 +32,7 @@ SECURITY_DEFINERS = {
 # What only the owner of the extension may run, itself or through a function with its rights.
 OWNER_ONLY = {
     *("grant_admin", "grant_level", "grant_remembered", "grant_usage", "privileges", "regrant"),
+    *("has_rights", "missing_rights"),
     *("rebuild_indexes", "build_route_index"),
     *("charge_budgets", "charge_reservation", "hold_budgets", "lock_reservation", "merge_charges"),
     *("raise_budget_exhausted", "require_fresh_snapshot", "settle_by_outcome"),

@@ -21,7 +21,7 @@ ORDER BY 1
 # The administrator's functions. The other ones of the schema tiny_dancer are building blocks.
 ADMINISTRATION = (
     *("setup", "doctor", "warmup", "maintain", "set", "list_settings", "use_model"),
-    *("rebuild_indexes", "grant_usage", "grant_admin", "regrant", "privileges"),
+    *("rebuild_indexes", "grant_usage", "grant_admin", "regrant", "privileges", "missing_rights"),
 )
 
 

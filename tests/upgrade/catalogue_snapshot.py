@@ -37,9 +37,10 @@ PARTS = {
         FROM functions f
     """,
     "table": """
-        SELECT format('%s %s persistence %s replica identity %s row security %s %s partition of %s',
+        SELECT format('%s %s persistence %s replica identity %s row security %s %s options %s'
+                      ' partition of %s',
                       r.oid::regclass, r.relkind, r.relpersistence, r.relreplident,
-                      r.relrowsecurity, r.relforcerowsecurity,
+                      r.relrowsecurity, r.relforcerowsecurity, r.reloptions,
                       (SELECT i.inhparent::regclass || ' ' || pg_get_expr(r.relpartbound, r.oid)
                        FROM pg_inherits i WHERE i.inhrelid = r.oid))
         FROM relations r WHERE r.relkind <> 'S'
@@ -49,10 +50,12 @@ PARTS = {
         FROM relations r
     """,
     "column": """
-        SELECT format('%s %s %s null %s default %s identity %s generated %s collation %s: %s',
-                      r.oid::regclass, a.attname, format_type(a.atttypid, a.atttypmod),
+        SELECT format('%s %s %s %s null %s default %s identity %s generated %s collation %s'
+                      ' storage %s: %s',
+                      r.oid::regclass, rank() OVER (PARTITION BY r.oid ORDER BY a.attnum),
+                      a.attname, format_type(a.atttypid, a.atttypmod),
                       NOT a.attnotnull, pg_get_expr(d.adbin, d.adrelid), a.attidentity,
-                      a.attgenerated, nullif(a.attcollation, 0)::regcollation,
+                      a.attgenerated, nullif(a.attcollation, 0)::regcollation, a.attstorage,
                       col_description(r.oid, a.attnum))
         FROM relations r JOIN pg_attribute a ON a.attrelid = r.oid
         LEFT JOIN pg_attrdef d ON d.adrelid = r.oid AND d.adnum = a.attnum
@@ -83,7 +86,12 @@ PARTS = {
         FROM relations r JOIN pg_policy p ON p.polrelid = r.oid
     """,
     "type": """
-        SELECT format('%s %s %s', t.oid::regtype, t.typtype, pg_get_expr(t.typdefaultbin, 0))
+        SELECT format('%s %s of %s default %s null %s checks %s: %s', t.oid::regtype, t.typtype,
+                      nullif(t.typbasetype, 0)::regtype, pg_get_expr(t.typdefaultbin, 0),
+                      NOT t.typnotnull,
+                      ARRAY(SELECT c.conname || ' ' || pg_get_constraintdef(c.oid)
+                            FROM pg_constraint c WHERE c.contypid = t.oid ORDER BY 1),
+                      obj_description(t.oid, 'pg_type'))
         FROM members m JOIN pg_type t ON m.classid = 'pg_type'::regclass AND t.oid = m.objid
     """,
     "privilege": """
@@ -107,6 +115,23 @@ PARTS = {
         SELECT format('%s: %s may %s', l.name, CASE a.grantee WHEN l.owner THEN 'the owner'
                       WHEN 0 THEN 'everybody' ELSE a.grantee::regrole::text END, a.privilege_type)
         FROM lists l, aclexplode(l.acl) a
+    """,
+    # What a dump takes for the extension's own rights, and leaves out.
+    "initial privilege": """
+        SELECT format('%s: %s may %s',
+                      pg_describe_object(i.classoid, i.objoid, i.objsubid),
+                      CASE a.grantee WHEN 0 THEN 'everybody' WHEN e.extowner THEN 'the owner'
+                      ELSE a.grantee::regrole::text END, a.privilege_type)
+        FROM members m JOIN pg_init_privs i ON i.classoid = m.classid AND i.objoid = m.objid
+        CROSS JOIN pg_extension e, aclexplode(i.initprivs) a WHERE e.extname = 'tiny_dancer'
+    """,
+    "owner": """
+        SELECT format('%s is not the extension''s', pg_describe_object(o.classid, o.objid, 0))
+        FROM pg_extension e, (
+            SELECT 'pg_class'::regclass AS classid, r.oid AS objid, r.relowner AS owner
+            FROM relations r
+            UNION ALL SELECT 'pg_proc'::regclass, f.oid, f.proowner FROM functions f
+        ) o WHERE e.extname = 'tiny_dancer' AND o.owner <> e.extowner
     """,
     "dumped": """
         SELECT c.oid::regclass || ' ' || c.condition FROM pg_extension e,

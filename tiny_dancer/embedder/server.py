@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import socket
+import sys
 from typing import cast
 
 from tiny_dancer.embedder.batching import Batching
@@ -61,9 +62,7 @@ class EmbedderServer:
             stop: set from outside.
         """
         loop = asyncio.get_running_loop()
-        server = await loop.create_unix_server(
-            lambda: _Client(self), sock=listening, backlog=BACKLOG
-        )
+        server = await self._listen(loop, listening)
         try:
             await stop.wait()
         finally:
@@ -74,6 +73,22 @@ class EmbedderServer:
             if self._clients:
                 await self._all_gone.wait()
             await self._batching.close()
+
+    async def _listen(
+        self, loop: asyncio.AbstractEventLoop, listening: socket.socket
+    ) -> asyncio.AbstractServer:
+        """Take connections on the socket; whoever made it also removes it."""
+
+        def taken() -> _Client:
+            return _Client(self)
+
+        if sys.version_info < (3, 13):
+            return await loop.create_unix_server(taken, sock=listening, backlog=BACKLOG)
+        # It would remove the socket, by the name that it was bound by: that may have been one of a
+        # descriptor that is closed by now.
+        return await loop.create_unix_server(
+            taken, sock=listening, backlog=BACKLOG, cleanup_socket=False
+        )
 
     def welcome(self, client: _Client) -> bytes | None:
         """Take a client in; return the greeting, None where there is none."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 
 import numpy as np
@@ -24,13 +23,13 @@ from tiny_dancer.batch_cost import Options, cheapest, cheapest_above, options
 from tiny_dancer.constraints import RoutingConstraints
 from tiny_dancer.errors import InvalidArgumentError, TinyDancerError
 from tiny_dancer.lexical_features import lexical_features
-from tiny_dancer.pg import store
+from tiny_dancer.pg.batch_embeddings import read_vectors
 from tiny_dancer.pg.nearest import registry_near
 from tiny_dancer.pg.routing import dial
 from tiny_dancer.policies import BATCH_TARGETS, check_target
-from tiny_dancer.reasoning import OBJECTIVES, dollars, milliseconds
-from tiny_dancer.request import check_text, estimate_tokens, unit_vector
-from tiny_dancer.router import Router, number
+from tiny_dancer.reasoning import OBJECTIVES, stated
+from tiny_dancer.request import check_text, estimate_tokens
+from tiny_dancer.router import Router, known
 
 if TYPE_CHECKING:
     from tiny_dancer.pg.backend import Backend
@@ -61,7 +60,7 @@ def batch_route(
     min_quality: float | None,
     excluded_agents: list[str] | None,
     budget_remaining: float | None,
-    embeddings: list[bytes | None] | None,
+    embeddings: bytes | None,
     quality_floor: float | None,
     cost_weight: float | None,
     tags: list[str | None] | None,
@@ -80,7 +79,7 @@ def batch_route(
         quality_floor,
     ).checked()
     labels = check_labels(tags, what="tags", most=MAX_TAGS) or ()
-    batch = _check_batch(texts, embeddings)
+    batch = _check_batch(texts)
     snapshot = backend.snapshots.current()
     errors: dict[int, str] = {}
     valid = _valid_requests(backend, snapshot, batch, embeddings, errors)
@@ -99,9 +98,7 @@ def batch_route(
     return _rows(router, batch, valid.places, decision, target, errors)
 
 
-def _check_batch(
-    texts: list[str | None] | None, embeddings: Sequence[bytes | None] | None
-) -> list[str | None]:
+def _check_batch(texts: list[str | None] | None) -> list[str | None]:
     if texts is None:
         raise InvalidArgumentError("requests must not be NULL", hint="Pass an array of text.")
     if any(isinstance(text, list) for text in texts):
@@ -112,11 +109,6 @@ def _check_batch(
         raise InvalidArgumentError(
             f"{len(texts)} requests are too many", hint=f"Pass at most {MAX_REQUESTS} at once."
         )
-    if embeddings is not None and len(embeddings) != len(texts):
-        raise InvalidArgumentError(
-            f"{len(texts)} requests came with {len(embeddings)} embeddings",
-            hint="Pass one embedding for each request, in the same order.",
-        )
     return texts
 
 
@@ -124,65 +116,66 @@ def _valid_requests(
     backend: Backend,
     snapshot: Snapshot,
     texts: list[str | None],
-    embeddings: Sequence[bytes | None] | None,
+    embeddings: bytes | None,
     errors: dict[int, str],
 ) -> Valid:
     """Check and embed each request; note in ``errors`` what is wrong with the others."""
     configuration = snapshot.configuration
-    most = configuration.settings.max_request_characters
-    embedder = _Embedder(backend, configuration, embeddings)
-    places: list[int] = []
-    vectors: list[NDArray[np.float32]] = []
-    tokens: list[int] = []
-    words: list[NDArray[np.float32]] = []
+    checked = _check_texts(texts, configuration.settings.max_request_characters, errors)
+    if embeddings is None:
+        vectors = _embedded(backend, configuration, checked)
+    else:
+        vectors = _given(embeddings, configuration, len(texts), errors)
+    places = [place for place in checked if place not in errors]
+    # A copy of all rows takes as long as all that is done with them here.
+    rows = vectors if len(places) == len(vectors) else vectors[places]
+    valid = [checked[place] for place in places]
+    tokens = np.array([estimate_tokens(text) for text in valid], dtype=np.int64)
+    lexical = None
+    if snapshot.goes_by_wording and valid:
+        lexical = np.stack([lexical_features(text) for text in valid])
+    return Valid(places, Requests(tokens, rows, lexical))
+
+
+def _check_texts(texts: list[str | None], most: int, errors: dict[int, str]) -> dict[int, str]:
+    """Return the texts that can be routed, by their places."""
+    checked: dict[int, str] = {}
     for place, text in enumerate(texts):
         try:
-            checked = check_text(text, what="request", most=most)
-            vectors.append(embedder.vector(place, checked))
+            checked[place] = check_text(text, what="request", most=most)
         except InvalidArgumentError as error:
             errors[place] = error.message
-            continue
-        places.append(place)
-        tokens.append(estimate_tokens(checked))
-        if snapshot.goes_by_wording:
-            words.append(lexical_features(checked))
-        embedder.report(place + 1, len(texts))
-    stacked = np.zeros((0, embedder.dimension), np.float32) if not vectors else np.stack(vectors)
-    lexical = np.stack(words) if words else None
-    return Valid(places, Requests(np.array(tokens, dtype=np.int64), stacked, lexical))
+    return checked
 
 
-class _Embedder:
-    """Gives the vector of each request: the caller's, or the model's, each text once."""
+def _given(
+    sent: bytes, configuration: Configuration, count: int, errors: dict[int, str]
+) -> NDArray[np.float32]:
+    """Return the vectors that came with the requests; a bad text is told before a bad vector."""
+    given = read_vectors(sent, configuration.required_model.dimension)
+    if len(given.vectors) != count:
+        raise InvalidArgumentError(
+            f"{count} requests came with {len(given.vectors)} embeddings",
+            hint="Pass one embedding for each request, in the same order.",
+        )
+    errors.update({**given.errors, **errors})
+    return given.vectors
 
-    def __init__(
-        self,
-        backend: Backend,
-        configuration: Configuration,
-        given: Sequence[bytes | None] | None,
-    ) -> None:
-        self._backend = backend
-        self._given = given
-        self._known: dict[str, NDArray[np.float32]] = {}
-        self._progress = backend.progress(NOTICE_EVERY_SECONDS)
-        self.dimension = configuration.required_model.dimension
-        self._provider = backend.provider(configuration) if given is None else None
 
-    def vector(self, place: int, text: str) -> NDArray[np.float32]:
-        if self._provider is None:
-            sent = self._given[place] if self._given else None
-            if sent is None:
-                raise InvalidArgumentError("embedding must not be NULL")
-            vector = store.vector_from_bytes(sent)
-            assert vector is not None
-            return unit_vector(vector, dimension=self.dimension, what="embedding")
-        if text not in self._known:
-            self._known[text] = self._provider.embed(text)
-        return self._known[text]
-
-    def report(self, done: int, of: int) -> None:
-        if self._provider is not None:
-            self._progress(f"embedded {done} of {of} requests")
+def _embedded(
+    backend: Backend, configuration: Configuration, texts: dict[int, str]
+) -> NDArray[np.float32]:
+    """Return the vectors of texts by the active model, each text embedded once."""
+    provider = backend.provider(configuration)
+    progress = backend.progress(NOTICE_EVERY_SECONDS)
+    known: dict[str, NDArray[np.float32]] = {}
+    for done, text in enumerate(texts.values(), 1):
+        if text not in known:
+            known[text] = provider.embed(text)
+        progress(f"embedded {done} of {len(texts)} requests")
+    if not texts:
+        return np.zeros((0, configuration.required_model.dimension), np.float32)
+    return np.stack([known[text] for text in texts.values()])
 
 
 def _route_blocks(
@@ -330,28 +323,29 @@ def _rows(
     target: str,
     errors: dict[int, str],
 ) -> list[Row]:
-    rows = [_failed(place, text, errors.get(place)) for place, text in enumerate(texts)]
+    rows: list[Row] = [()] * len(texts)
+    for place, error in errors.items():
+        rows[place] = _failed(place, texts[place], error)
     names = router.registry.names
-    latencies = [number(value) for value in router.performance.latency_ms]
+    latencies = known(router.performance.latency_ms)
     ranks = "is chosen of" if target in BATCH_TARGETS else "ranks first of"
     objective = OBJECTIVES[target]
     for place, position, count, cost, quality in zip(
         places,
         decision.position.tolist(),
         decision.candidates.tolist(),
-        decision.cost.tolist(),
+        known(decision.cost),
         decision.expected_quality.tolist(),
         strict=True,
     ):
         if position == NOBODY:
             continue
-        known_cost = cost if cost == cost else None
         latency = latencies[position]
         reasoning = (
-            f"{names[position]} ({dollars(known_cost)}, {milliseconds(latency)}, expected quality "
-            f"{quality:.3f}) {ranks} {count} candidates for {objective}."
+            f"{names[position]} ({stated(cost, latency).words}, expected quality {quality:.3f}) "
+            f"{ranks} {count} candidates for {objective}."
         )
         rows[place] = (
-            place + 1, texts[place], names[position], quality, known_cost, latency, reasoning, None
+            place + 1, texts[place], names[position], quality, cost, latency, reasoning, None
         )  # fmt: skip
     return rows

@@ -32,6 +32,21 @@ PACKAGES = ("numpy",)
 ONNX_PACKAGES = ("onnxruntime", "tokenizers")
 
 SERVER = "SELECT current_setting('server_version') AS version, pg_is_in_recovery() AS is_standby"
+EXTENSION = """
+SELECT installed_version AS installed, default_version AS newest
+FROM pg_available_extensions WHERE name = 'tiny_dancer'
+"""
+UPDATE = (
+    "Run ALTER EXTENSION tiny_dancer UPDATE; as a superuser, then SELECT tiny_dancer.regrant();"
+)
+# Only the owner may ask, and superusers.
+MAY_READ_RIGHTS = """
+SELECT has_function_privilege('tiny_dancer.missing_rights()', 'EXECUTE') AS may_read
+"""
+RIGHTS = """
+SELECT count(*) AS missing, string_agg(DISTINCT role_name, ', ') AS roles
+FROM tiny_dancer.missing_rights()
+"""
 # The oldest outcome that is not summed up yet, through the index on time.
 MAINTENANCE = """
 SELECT extract(epoch FROM clock_timestamp() - min(u.recorded_at))::float8 / 86400 AS days
@@ -66,6 +81,35 @@ def _server(backend: Backend) -> Iterator[Finding]:
     version = ".".join(map(str, sys.version_info[:3]))
     yield Finding("python", True, f"Python {version}")
     yield Finding("library", True, f"tiny_dancer {tiny_dancer.__version__} in {backend.library}")
+
+
+def _extension(backend: Backend) -> Iterator[Finding]:
+    row: Any = backend.row(EXTENSION)
+    if row is None:
+        # A server that was restored without the files of the extension but with its library.
+        return
+    installed, newest = row["installed"], row["newest"]
+    if _numbers(newest) > _numbers(installed):
+        finding = f"this database is at {installed}, and {newest} is installed on this host"
+        yield Finding("extension", False, finding, UPDATE)
+    else:
+        yield Finding("extension", True, f"tiny_dancer {installed}")
+
+
+def _numbers(version: str) -> tuple[int, ...]:
+    return tuple(map(int, version.split(".")))
+
+
+def _rights(backend: Backend) -> Iterator[Finding]:
+    allowed: Any = backend.row(MAY_READ_RIGHTS)
+    if not allowed["may_read"]:
+        return
+    row: Any = backend.row(RIGHTS)
+    if row["missing"]:
+        finding = f"{row['missing']} rights of their level are missing for {row['roles']}"
+        yield Finding("rights", False, finding, "Run SELECT tiny_dancer.regrant();")
+    else:
+        yield Finding("rights", True, "every remembered role has those of its level")
 
 
 def _packages(backend: Backend) -> Iterator[Finding]:
@@ -162,7 +206,7 @@ def _hnswlib(has_graph: bool, rebuild: str) -> Finding:
             "route index",
             False,
             "hnswlib is not installed for the server's Python: the exact scan takes over",
-            "Install hnswlib beside the library on this host for faster matches.",
+            'Run "make install EXTRAS=routing-semantic" on this host for faster matches.',
         )
     if not has_graph:
         finding = "no hnswlib index was built: the exact scan takes over"
@@ -210,6 +254,7 @@ def private_megabytes() -> float | None:
 
 EXAMINATIONS: tuple[Callable[..., Iterator[Finding]], ...] = (
     _server,
+    _extension,
     _packages,
     _vector,
     _model,
@@ -217,5 +262,6 @@ EXAMINATIONS: tuple[Callable[..., Iterator[Finding]], ...] = (
     _routes,
     _maintenance,
     _router_model,
+    _rights,
     _memory,
 )

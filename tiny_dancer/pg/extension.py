@@ -73,16 +73,15 @@ def start(plpy: Any, version: str) -> Extension:
         version: of the extension in this database.
 
     Raises:
-        plpy.Error: this backend holds the library of another version (55000).
+        plpy.Error: what lies in the folder of this version is another one (55000).
     """
     if tiny_dancer.__version__ != version:
         raise as_server_error(
             NotReadyError(
                 f"this session holds the library of version {tiny_dancer.__version__}, "
                 f"and the extension is at version {version}",
-                detail="The extension was updated while this session was connected.",
-                hint='Reconnect; where that does not help, run "make install" of the extension\'s '
-                "version on this host.",
+                detail="The folder of one version has the library of another.",
+                hint='Run "make install" of the extension\'s version on this host.',
             ),
             server_error_class(plpy),
         )

@@ -194,7 +194,7 @@ class _Collected:
                 vector = self._provider.embed(checked)
             else:
                 vector = unit_vector(
-                    np.asarray(store.vector_from_bytes(sent)),
+                    store.vector_from_bytes(sent),
                     dimension=self._model.dimension,
                     what=f"the embedding of {where}",
                 )

@@ -7,6 +7,7 @@ for a role that may not read. Where row-level security applies to the caller, no
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from tiny_dancer.agents.registry import AgentRegistry
@@ -21,38 +22,65 @@ if TYPE_CHECKING:
     from tiny_dancer.learning.router_model import RouterModel
     from tiny_dancer.pg.backend import Backend
 
-# The second half is never executed. It is there for its names: rights to every column that the copy
-# holds are checked with those of the first half. Rights to live state are checked when it is read;
-# whether rows of it are hidden is asked here, where it costs no query of its own.
-EPOCHS = """
-SELECT e.agents, e.models, e.router_models, e.settings,
-       row_security_active('tiny_dancer.agents'::regclass)
-       OR row_security_active('tiny_dancer.agent_embeddings'::regclass)
-       OR row_security_active('tiny_dancer.capability_aliases'::regclass)
-       OR row_security_active('tiny_dancer.models'::regclass)
-       OR row_security_active('tiny_dancer.router_models'::regclass)
-       OR row_security_active('tiny_dancer.settings'::regclass)
-       OR row_security_active('tiny_dancer.epochs'::regclass) AS is_filtered,
-       row_security_active('tiny_dancer.usage'::regclass)
-       OR row_security_active('tiny_dancer.feedback'::regclass)
-       OR row_security_active('tiny_dancer.decisions'::regclass)
-       OR row_security_active('tiny_dancer.foreseen_outcomes'::regclass)
-       OR row_security_active('tiny_dancer.budgets'::regclass)
-       OR row_security_active('tiny_dancer.budget_charges'::regclass)
-       OR row_security_active('tiny_dancer.budget_holds'::regclass)
-       OR row_security_active('tiny_dancer.leases'::regclass)
-       OR row_security_active('tiny_dancer.breaker_events'::regclass) AS is_live_state_filtered,
-       EXISTS (SELECT a.*, e.*, c.*, m.*, r.*, s.*
-               FROM tiny_dancer.agents a, tiny_dancer.agent_embeddings e,
-                    tiny_dancer.capability_aliases c, tiny_dancer.models m,
-                    tiny_dancer.router_models r, tiny_dancer.settings s
-               WHERE false) AS never,
+# Every table that a copy is made of, and every one that live state is read from.
+KEPT_TABLES = (
+    "agents",
+    "agent_embeddings",
+    "capability_aliases",
+    "models",
+    "router_models",
+    "settings",
+    "epochs",
+)
+LIVE_TABLES = (
+    "usage",
+    "feedback",
+    "decisions",
+    "foreseen_outcomes",
+    "budgets",
+    "budget_charges",
+    "budget_holds",
+    "leases",
+    "breaker_events",
+)
+
+
+def _filtered(tables: Iterable[str]) -> str:
+    """Return the expression that tells whether row-level security hides rows of some tables."""
+    return " OR ".join(f"row_security_active('tiny_dancer.{table}'::regclass)" for table in tables)
+
+
+# Never executed. It is there for its names: rights to every column that a copy holds are checked
+# with those of the rest of the query. Rights to live state are checked when it is read; whether
+# rows of it are hidden is asked here, where it costs no query of its own.
+NEVER = """
+    EXISTS (SELECT a.*, e.*, c.*, m.*, r.*, s.*
+            FROM tiny_dancer.agents a, tiny_dancer.agent_embeddings e,
+                 tiny_dancer.capability_aliases c, tiny_dancer.models m,
+                 tiny_dancer.router_models r, tiny_dancer.settings s
+            WHERE false)
+"""
+
+# All that a call with a good copy asks. An executor starts with the parts of a query, so one hash
+# over the epochs (of 64 bits: they differ where it does) costs half of reading each.
+PRESENT = f"""
+SELECT bit_xor(hashtextextended(kind, epoch)) AS mark,
+       {_filtered((*KEPT_TABLES, *LIVE_TABLES))} AS is_filtered,
+       {NEVER} AS never,
        current_user::text AS role
-FROM (SELECT max(epoch) FILTER (WHERE kind = 'agents') AS agents,
-             max(epoch) FILTER (WHERE kind = 'models') AS models,
-             max(epoch) FILTER (WHERE kind = 'router_models') AS router_models,
-             max(epoch) FILTER (WHERE kind = 'settings') AS settings
-      FROM tiny_dancer.epochs) e
+FROM tiny_dancer.epochs
+"""
+
+EPOCHS = f"""
+SELECT max(epoch) FILTER (WHERE kind = 'agents') AS agents,
+       max(epoch) FILTER (WHERE kind = 'models') AS models,
+       max(epoch) FILTER (WHERE kind = 'router_models') AS router_models,
+       max(epoch) FILTER (WHERE kind = 'settings') AS settings,
+       {_filtered(KEPT_TABLES)} AS is_filtered,
+       {_filtered(LIVE_TABLES)} AS is_live_state_filtered,
+       {NEVER} AS never,
+       current_user::text AS role
+FROM tiny_dancer.epochs
 """
 
 MEGABYTE = 1 << 20
@@ -132,11 +160,23 @@ class SnapshotCache:
         self.is_live_state_filtered = False
         self._configuration: tuple[tuple[int, int], Configuration] | None = None
         self._snapshot: tuple[Epochs, Snapshot] | None = None
+        self._mark: int | None = None
         self._registries = RegistryReader(backend)
         self._router_models = ActiveRouterModel(backend)
 
     def current(self) -> Snapshot:
         """Return the snapshot of the present epochs, kept or newly read."""
+        present: Any = self._backend.row(PRESENT)
+        mark = present["mark"]
+        if self._snapshot is None or self._mark != mark or present["is_filtered"]:
+            self._mark = mark
+            return self._by_epochs()
+        self.role = present["role"]
+        self.is_live_state_filtered = False
+        return self._snapshot[1]
+
+    def _by_epochs(self) -> Snapshot:
+        """Return the snapshot of the present epochs, each of which is looked at."""
         epochs = self._epochs()
         if self._snapshot is not None and self._snapshot[0] == epochs:
             return self._snapshot[1]

@@ -165,7 +165,7 @@ def agent_from_row(row: Row) -> Agent:
         weight=row["weight"],
         max_concurrent=row["max_concurrent"],
         tags=tuple(row["tags"]),
-        embedding=vector_from_bytes(row["embedding"]),
+        embedding=None if row["embedding"] is None else vector_from_bytes(row["embedding"]),
         id=row["id"],
     )
 
@@ -180,10 +180,8 @@ def _meaningful_metadata(row: Row) -> dict[str, Any]:
     return metadata
 
 
-def vector_from_bytes(sent: bytes | None) -> NDArray[np.float32] | None:
+def vector_from_bytes(sent: bytes) -> NDArray[np.float32]:
     """Return the elements of a vector in binary form, native byte order."""
-    if sent is None:
-        return None
     return np.frombuffer(sent, ">f4", offset=VECTOR_HEADER_BYTES).astype(np.float32)
 
 

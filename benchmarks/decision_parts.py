@@ -1,0 +1,217 @@
+"""Where the time of a warm decision goes, and what it can not go below.
+
+Run with the throw-away server up (make up):
+
+    .dev/venv/bin/python benchmarks/decision_parts.py --url "$(make -s url)"
+
+It makes a database of its own on that server and drops it. Ten agents, vectors of 768 dimensions.
+The first table climbs from a bare SELECT 1 to a decision: what PL/Python itself costs, what its
+arguments, its columns and one query cost, all without a decision. The second takes a decision apart
+where it runs; each part is timed among all others and not in a loop of its own, since a processor
+runs what it has just run several times as fast.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+from collections.abc import Callable
+from typing import Any
+
+import psycopg
+from decisions import DIMENSION, prepare
+from psycopg import sql
+from scratch_database import new_database
+from timing import cpu_model, fetch_one, measure
+
+AGENTS = 10
+
+# Each function does what the one before it does, and one thing more.
+STEPS = {
+    "a PL/Python function of one text": "step_text(given.content)",
+    "its search_path pinned": "step_pinned(given.content)",
+    "ruvector_route's arguments, with the vector": (
+        "step_arguments(given.content, embedding := given.embedding)"
+    ),
+    "ruvector_route's columns": "step_columns(given.content, embedding := given.embedding)",
+    "the query for the epochs": "step_query(given.content, embedding := given.embedding)",
+}
+INPUTS = """
+    request text, optimize_for text DEFAULT 'balanced', required_capabilities text[] DEFAULT NULL,
+    max_cost float8 DEFAULT NULL, max_latency_ms float8 DEFAULT NULL,
+    min_quality float8 DEFAULT NULL, excluded_agents text[] DEFAULT NULL,
+    budget_remaining float8 DEFAULT NULL, embedding real[] DEFAULT NULL,
+    context jsonb DEFAULT NULL, quality_floor float8 DEFAULT NULL,
+    cost_weight float8 DEFAULT NULL, tags text[] DEFAULT NULL,
+    use_semantic_routes boolean DEFAULT false, record boolean DEFAULT false
+"""
+OUTPUTS = """
+    OUT agent_name text, OUT confidence float8, OUT estimated_cost float8,
+    OUT estimated_latency_ms float8, OUT expected_quality float8, OUT similarity float8,
+    OUT reasoning text, OUT alternatives jsonb, OUT routed_by text, OUT confidence_basis text,
+    OUT decision_id uuid
+"""
+KEEP_ONE_DECISION = """
+if 'one decision' not in GD:
+    row = plpy.execute(
+        'SELECT r.* FROM public.request q,'
+        ' public.ruvector_route(q.content, embedding := q.embedding) r'
+    )[0]
+    GD['one decision'] = tuple(row.values())
+"""
+FUNCTIONS = f"""
+CREATE FUNCTION step_text(request text) RETURNS text LANGUAGE plpython3u AS
+    $$ return 'agent-1' $$;
+CREATE FUNCTION step_pinned(request text) RETURNS text LANGUAGE plpython3u
+    SET search_path = pg_catalog, pg_temp AS $$ return 'agent-1' $$;
+CREATE FUNCTION step_arguments({INPUTS}) RETURNS text LANGUAGE plpython3u
+    SET search_path = pg_catalog, pg_temp AS $$ return 'agent-1' $$;
+CREATE FUNCTION step_columns({INPUTS}, {OUTPUTS}) RETURNS record LANGUAGE plpython3u
+    SET search_path = pg_catalog, pg_temp AS $${KEEP_ONE_DECISION}
+return GD['one decision']
+$$;
+CREATE FUNCTION step_query({INPUTS}, {OUTPUTS}) RETURNS record LANGUAGE plpython3u
+    SET search_path = pg_catalog, pg_temp AS $${KEEP_ONE_DECISION}
+if 'present' not in GD:
+    from tiny_dancer.pg.snapshot import PRESENT
+    GD['present'] = plpy.prepare(PRESENT, [])
+GD['present'].execute([])
+return GD['one decision']
+$$;
+"""
+LOOP = """
+CREATE FUNCTION {}(calls integer) RETURNS float8 LANGUAGE plpgsql AS $$
+DECLARE
+    given request;
+    began timestamptz;
+    chosen text;
+BEGIN
+    SELECT * INTO given FROM request;
+    began := clock_timestamp();
+    FOR i IN 1..calls LOOP
+        SELECT {} INTO chosen FROM {} AS called;
+    END LOOP;
+    RETURN microseconds(began, calls);
+END $$;
+"""
+# Wraps what a decision calls, on its way down; the wrappers' own time is measured with an empty
+# function and taken off.
+PARTS = """
+CREATE FUNCTION parts(calls integer) RETURNS TABLE (part text, microseconds float8)
+LANGUAGE plpython3u AS $$
+import statistics, time
+from tiny_dancer.pg import routing
+from tiny_dancer.pg.live_state import LiveRouters
+from tiny_dancer.pg.snapshot import SnapshotCache
+from tiny_dancer.router import Router
+
+clock = time.perf_counter_ns
+spent = {}
+
+def watched(name, function):
+    times = spent.setdefault(name, [])
+    def call(*arguments, **named):
+        began = clock()
+        result = function(*arguments, **named)
+        times.append(clock() - began)
+        return result
+    return call
+
+places = [
+    (SnapshotCache, 'current', 'rights and epochs: one query'),
+    (routing, 'unit_vector', 'the vector, from a list of 768 numbers'),
+    (LiveRouters, 'router', 'outcomes, health and budgets, as kept'),
+    (Router, 'estimate', 'similarity, quality and cost of every agent'),
+    (Router, 'passing', 'constraints'),
+    (Router, 'score', 'scores'),
+    (Router, 'rank', 'the first four'),
+    (Router, '_decision', 'the decision and its sentence'),
+    (routing, 'standings_json', 'the alternatives as JSON'),
+]
+kept = [(place, name, getattr(place, name)) for place, name, _ in places]
+given = plpy.execute('SELECT content, embedding FROM public.request')[0]
+arguments = [given['content'], 'balanced', None, None, None, None, None, None, given['embedding'],
+             None, None, None, None, False, False]
+extension = GD['tiny_dancer/VERSION']
+empty = watched('empty', lambda: None)
+try:
+    for place, name, label in places:
+        setattr(place, name, watched(label, getattr(place, name)))
+    extension._backend.row = watched('query', extension._backend.row)
+    whole = watched('whole', extension.route)
+    for _ in range(calls):
+        whole(*arguments)
+        empty()
+finally:
+    del extension._backend.row
+    for place, name, function in kept:
+        setattr(place, name, function)
+own = statistics.median(spent['empty'])
+median = {name: (statistics.median(times) - own) / 1000 for name, times in spent.items()}
+rows = [(label, median[label]) for _, _, label in places]
+wrappers = own * (len(places) + 1) / 1000
+rows.append(('what is between them', median['whole'] - wrappers - sum(t for _, t in rows)))
+return rows
+$$;
+"""
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
+    parser.add_argument("--url", required=True, help="of the server; its role a superuser")
+    parser.add_argument("--calls", type=int, default=200, help="in one loop (default: 200)")
+    parser.add_argument("--repeats", type=int, default=15, help="of each loop (default: 15)")
+    options = parser.parse_args()
+    print(f"machine: {cpu_model()}, load average {os.getloadavg()[0]:.1f}")
+    with (
+        new_database(options.url) as url,
+        psycopg.connect(url, autocommit=True) as connection,
+    ):
+        prepare(connection, AGENTS)
+        fetch_one(connection, "SELECT loop_route(2)")
+        print_steps(connection, options)
+        print_parts(connection, options)
+    print(f"load average at the end {os.getloadavg()[0]:.1f}")
+
+
+def print_steps(connection: psycopg.Connection[Any], options: argparse.Namespace) -> None:
+    """Print what a call costs as it does more and more, a decision last."""
+    connection.execute(FUNCTIONS)
+    pid = connection.info.backend_pid
+
+    def loop(function: str) -> Callable[[], tuple[float, int]]:
+        query = sql.SQL("SELECT {}({})").format(sql.Identifier(function), options.calls)
+        return lambda: (float(fetch_one(connection, query)), options.calls)
+
+    names = {"SELECT 1": "loop_select"}
+    for number, (label, call) in enumerate(STEPS.items()):
+        column = "called" if call.startswith(("step_t", "step_p", "step_a")) else "agent_name"
+        names[label] = f"loop_step_{number}"
+        connection.execute(LOOP.format(names[label], column, call))
+    names["the decision"] = "loop_route"
+    print(f"\nmicroseconds in the server, median of {options.repeats} x {options.calls} calls,")
+    print(f"{AGENTS} agents, {DIMENSION} dimensions")
+    print(f"{'':<46}{'clock':>8}{'on CPU':>9}{'more':>8}")
+    before = 0.0
+    for label, function in names.items():
+        fetch_one(connection, sql.SQL("SELECT {}(2)").format(sql.Identifier(function)))
+        found = measure(pid, loop(function), options.repeats)
+        print(f"{label:<46}{found.clock:>8.1f}{found.shown_cpu:>9}{found.clock - before:>8.1f}")
+        before = found.clock
+
+
+def print_parts(connection: psycopg.Connection[Any], options: argparse.Namespace) -> None:
+    """Print how long each part of a decision takes among the others."""
+    version = fetch_one(
+        connection, "SELECT extversion FROM pg_extension WHERE extname = 'tiny_dancer'"
+    )
+    connection.execute(PARTS.replace("VERSION", version))
+    print("\nof the decision itself, in Python: microseconds, median")
+    calls = options.calls * options.repeats
+    for part, microseconds in connection.execute(f"SELECT * FROM parts({calls})"):
+        print(f"{part:<46}{microseconds:>8.1f}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,10 @@
+-- From 0.1.0 to 0.2.0. What is written by hand here is what CREATE OR REPLACE FUNCTION can not do; see
+-- docs/upgrading.md.
+
+-- maintain() deletes by this time, and read the whole table to find it.
+CREATE INDEX foreseen_outcomes_time ON tiny_dancer.foreseen_outcomes USING brin (recorded_at);
+
+-- @FUNCTIONS@
+
+-- It takes vectors in one piece now, and ruvector_batch_route(), replaced above, calls no more the one of 0.1.0.
+DROP FUNCTION tiny_dancer.batch_route(text[], text, text[], float8, float8, float8, text[], float8, bytea[], float8, float8, text[]);

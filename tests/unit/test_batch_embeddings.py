@@ -1,0 +1,82 @@
+"""Vectors in one piece of bytes: good ones at once, bad ones each with what is wrong."""
+
+import numpy as np
+import pytest
+
+from tiny_dancer.errors import InvalidArgumentError
+from tiny_dancer.pg.batch_embeddings import BLOCK_ROWS, read_vectors
+from tiny_dancer.request import unit_vector
+
+DIMENSION = 8
+
+
+def sent(vectors):
+    """An array of vectors as array_send() gives it."""
+    return b"".join([array_header(len(vectors)), *map(sent_element, vectors)])
+
+
+def array_header(count):
+    dimensions = [count, 1] if count else []
+    numbers = [1 if count else 0, 0, 16_384, *dimensions]
+    return b"".join(number.to_bytes(4) for number in numbers)
+
+
+def sent_element(vector):
+    if vector is None:
+        return (-1).to_bytes(4, signed=True)
+    values = np.asarray(vector, dtype=">f4").tobytes()
+    return (4 + len(values)).to_bytes(4) + len(vector).to_bytes(2) + bytes(2) + values
+
+
+def as_single_calls(vectors):
+    """What a call with each vector alone makes of it."""
+    found, errors = {}, {}
+    for place, vector in enumerate(vectors):
+        try:
+            found[place] = unit_vector(
+                np.asarray(vector, dtype=np.float32).tolist(), dimension=DIMENSION, what="embedding"
+            )
+        except InvalidArgumentError as error:
+            errors[place] = error.message
+    return found, errors
+
+
+@pytest.mark.parametrize("count", [0, 1, BLOCK_ROWS, BLOCK_ROWS + 1])
+def test_rows_are_what_single_calls_make_of_them(count):
+    vectors = np.random.default_rng(0).normal(size=(count, DIMENSION)) * 7
+    given = read_vectors(sent(vectors), DIMENSION)
+    wanted, _ = as_single_calls(vectors)
+    assert given.errors == {}
+    assert given.vectors.shape == (count, DIMENSION)
+    for place, vector in wanted.items():
+        np.testing.assert_array_equal(given.vectors[place], vector)
+
+
+def test_bad_vectors_are_told_from_good_ones():
+    good = np.arange(DIMENSION) + 1.0
+    bad = [good * 0, good * np.inf, good * np.nan, good * 1e-30, good * 3e37]
+    vectors = [good, *bad, good]
+    given = read_vectors(sent(vectors), DIMENSION)
+    wanted, errors = as_single_calls(vectors)
+    assert given.errors == errors
+    assert set(errors) == {1, 2, 3}
+    for place, vector in wanted.items():
+        np.testing.assert_array_equal(given.vectors[place], vector)
+
+
+def test_nulls_and_other_dimensions_leave_the_others_alone():
+    good = np.arange(DIMENSION) + 1.0
+    vectors = [good, None, good[:3], good]
+    given = read_vectors(sent(vectors), DIMENSION)
+    assert given.errors == {
+        1: "embedding must not be NULL",
+        2: "embedding has 3 dimensions",
+    }
+    for place in (0, 3):
+        np.testing.assert_allclose(given.vectors[place], good / np.linalg.norm(good), rtol=1e-6)
+
+
+def test_vectors_of_another_dimension_that_fill_the_same_bytes_are_no_vectors():
+    """Five records of 4 elements take as many bytes as three of 8."""
+    given = read_vectors(sent([[1.0, 2.0, 3.0, 4.0]] * 5), DIMENSION)
+    assert given.errors == dict.fromkeys(range(5), "embedding has 4 dimensions")
