@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tiny_dancer.cli import models_dir
+from tiny_dancer.cli.tqdm_class import tqdm_class
 from tiny_dancer.errors import InvalidArgumentError, MissingFileError
 
 if TYPE_CHECKING:
@@ -103,7 +104,7 @@ def run(arguments: argparse.Namespace) -> None:
     Args:
         arguments: as parsed.
     """
-    tqdm = _tqdm()
+    tqdm = tqdm_class()
     for name in ("seeds", "folds"):
         if getattr(arguments, name) < 1:
             raise InvalidArgumentError(f"--{name} must be at least 1")
@@ -327,14 +328,3 @@ def _draw(
         print(f"no PNG is written: {error.message}\nhint: {error.hint}", file=sys.stderr)
     else:
         print(f"wrote {directory / 'cost-quality.png'}")
-
-
-def _tqdm() -> Any:
-    try:
-        from tqdm import tqdm
-    except ImportError as error:
-        raise MissingFileError(
-            'python package "tqdm" is not installed for this python',
-            hint='Install the extra "cli": pip install "tiny-dancer[cli]".',
-        ) from error
-    return tqdm

@@ -142,7 +142,8 @@ def _cells(rows: list[dict[str, Any]], first: dict[str, Any], name: str) -> Iter
     elif "prompt" not in first:
         raise InvalidArgumentError(
             f"benchmark file {name} is of no known form: its fields are {', '.join(first)}",
-            hint="Give it the fields request, agent and quality, one row per outcome.",
+            hint="Give it the fields request, agent and quality, one row per outcome; or text and "
+            "label, one row per request whose route is known.",
         )
     elif "scores" in first:
         for number, row in enumerate(rows):

@@ -45,10 +45,10 @@ def comparison_table(judged: dict[str, Judged], quality: Floats) -> list[list[st
     table = [header]
     for name, router in judged.items():
         cells = [name, with_interval(router.accuracy, 100.0, 1)]
-        if paired and name == SINGLE:
-            # It ranks no request before another: what it would show is chance.
+        if paired and (router.gap is None or name == SINGLE):
+            # The best single agent ranks no request before another: what it would show is chance.
             cells += ["–"] * 3
-        elif paired and router.gap is not None:
+        elif router.gap is not None:
             area, half, most = router.gap
             cells += [
                 with_interval(area, 1.0, 3),

@@ -66,6 +66,27 @@ def test_without_matplotlib_the_page_is_written_and_the_png_is_missed_aloud(
     assert "tiny-dancer[evaluation]" in said
 
 
+def test_drawings_of_few_requests_in_which_two_agents_are_as_good_are_left_out(tmp_path, capsys):
+    path = tmp_path / "few.jsonl"
+    qualities = [(1, 0), (0, 1), (1, 1), (0, 1), (0, 0), (1, 0), (0, 1), (1, 1)]
+    path.write_text(
+        "".join(
+            json.dumps({"prompt": f"p {n}", "weak": weak, "strong": strong}) + "\n"
+            for n, (weak, strong) in enumerate(qualities)
+        )
+    )
+    assert evaluate(path) == 0
+    assert "APGR" in capsys.readouterr().out.split("In brackets")[0]
+    path.write_text(
+        "".join(
+            json.dumps({"prompt": f"p {n}", "weak": n % 2, "strong": n % 2}) + "\n"
+            for n in range(8)
+        )
+    )
+    assert evaluate(path) == 0
+    assert "APGR" not in capsys.readouterr().out.split("In brackets")[0]
+
+
 def labelled(count=40):
     generator = np.random.default_rng(0)
     of = {"refund": ("money", "back", "refund"), "password": ("login", "password", "forgot")}
