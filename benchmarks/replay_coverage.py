@@ -10,7 +10,8 @@ with what these policies would have led to in that world. Printed is the share o
 interval holds the truth, which should be .95; between which values that share lies with 95 %
 confidence, given so many logs; and the mean error and width. A row whose share lies outside .90 to
 .98 is judged by that: "chance" may explain it, or it is "OUTSIDE". ``--logs`` and ``--decisions``
-set how many logs of how many decisions. With the defaults it takes about five minutes on one core.
+set how many logs of how many decisions, ``--world`` draws other agents. With the defaults it takes
+about five minutes on one core.
 """
 
 from __future__ import annotations
@@ -302,7 +303,13 @@ class Replayed:
 
 
 def coverage(
-    names: Sequence[str], logs: int, decisions: int, exploration: Exploration, truths: int
+    names: Sequence[str],
+    logs: int,
+    decisions: int,
+    exploration: Exploration,
+    *,
+    truths: int,
+    seed: int = 0,
 ) -> dict[str, Replayed]:
     """Replay every policy from every log.
 
@@ -312,14 +319,15 @@ def coverage(
         decisions: of each log.
         exploration: of the router that recorded them.
         truths: requests by which the truth is worked out.
+        seed: of the world.
     """
-    world = World.make()
+    world = World.make(seed)
     replayed: dict[str, Replayed] = {}
     for name in tqdm(names, desc="truth", leave=False, disable=None):
         policy = ReplayPolicy.parse(POLICIES_REPLAYED[name])
         replayed[name] = Replayed(policy, world.truth(policy, exploration, count=truths))
-    for seed in tqdm(range(logs), desc="logs", leave=False, disable=None):
-        log = world.explored(decisions, exploration, seed)
+    for number in tqdm(range(logs), desc="logs", leave=False, disable=None):
+        log = world.explored(decisions, exploration, number)
         for of_policy in replayed.values():
             of_policy.add(log, world.router)
     return replayed
@@ -354,6 +362,7 @@ def main() -> None:
     parser.add_argument("--logs", type=int, default=400)
     parser.add_argument("--decisions", type=int, nargs="+", default=[1000, 4000])
     parser.add_argument("--policies", nargs="+", choices=POLICIES_REPLAYED)
+    parser.add_argument("--world", type=int, default=0, metavar="SEED", help="another world")
     parser.add_argument("--share", type=float, default=0.2)
     parser.add_argument("--temperature", type=float, default=0.25)
     parser.add_argument(
@@ -371,7 +380,14 @@ def main() -> None:
             "and width as shares of the true value\n"
         )
         verdicts += print_coverage(
-            coverage(names, arguments.logs, decisions, exploration, arguments.truth)
+            coverage(
+                names,
+                arguments.logs,
+                decisions,
+                exploration,
+                truths=arguments.truth,
+                seed=arguments.world,
+            )
         )
     outside = verdicts.count("OUTSIDE")
     print(
