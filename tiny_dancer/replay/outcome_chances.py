@@ -13,8 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from tiny_dancer.predictors.observations import Observations
-from tiny_dancer.predictors.ridge_path import fit_ridge
+from tiny_dancer.replay.linear_fit import linear_fit
 from tiny_dancer.replay.logged_decisions import LoggedDecisions
 from tiny_dancer.replay.seen_requests import seen_requests
 from tiny_dancer.training.held_back import all_but
@@ -87,7 +86,7 @@ class OutcomeChances:
             if known.all():
                 continue
             others = all_but(part, len(inputs))
-            head, offset = _fit(inputs[others], came_back[others])
+            head, offset = linear_fit(inputs[others], came_back[others])
             predicted = inputs @ head + offset
             of_request[part] = predicted[part]
             count = np.bincount(chosen[others], minlength=agents)
@@ -100,11 +99,3 @@ class OutcomeChances:
         """Return the chance with one agent for each decision, from LEAST_CHANCE to 1, [n]."""
         chances = self.of_request + self.of_agent[self.part_of, agents]
         return np.asarray(chances.clip(LEAST_CHANCE, 1.0))
-
-
-def _fit(inputs: Matrix, came_back: Floats) -> tuple[Floats, float]:
-    """Return head and offset of a linear model."""
-    none = np.zeros((len(inputs), 0), dtype=np.float32)
-    mask = np.ones((len(inputs), 1), dtype=bool)
-    fit = fit_ridge(inputs, Observations(inputs, none, came_back[:, None], mask))
-    return fit.coefficients[:, 0], float(fit.offset[0])

@@ -16,8 +16,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from tiny_dancer.predictors.observations import Observations
-from tiny_dancer.predictors.ridge_path import fit_ridge
+from tiny_dancer.replay.linear_fit import linear_fit
 from tiny_dancer.replay.logged_decisions import LoggedDecisions
 from tiny_dancer.replay.seen_requests import seen_requests
 from tiny_dancer.training.held_back import all_but
@@ -157,7 +156,4 @@ def _fit_agent(inputs: Matrix, left: Floats, overall: float) -> tuple[Floats, fl
     if len(left) < LEAST_OUTCOMES:
         mean = (left.sum() + MEAN_STRENGTH * overall) / (len(left) + MEAN_STRENGTH)
         return np.zeros(inputs.shape[1]), float(mean)
-    none = np.zeros((len(inputs), 0), dtype=np.float32)
-    mask = np.ones((len(inputs), 1), dtype=bool)
-    fit = fit_ridge(inputs, Observations(inputs, none, left[:, None], mask))
-    return fit.coefficients[:, 0], float(fit.offset[0])
+    return linear_fit(inputs, left)
