@@ -10,8 +10,8 @@ with what these policies would have led to in that world. Printed is the share o
 interval holds the truth, which should be .95; between which values that share lies with 95 %
 confidence, given so many logs; and the mean error and width. A row whose share lies outside .90 to
 .98 is judged by that: "chance" may explain it, or it is "OUTSIDE". ``--logs`` and ``--decisions``
-set how many logs of how many decisions, ``--world`` draws other agents. With the defaults it takes
-about five minutes on one core.
+set how many logs of how many decisions, ``--world`` draws other agents; with ``--flat-costs`` calls
+do not cost what the price list says. With the defaults it takes about five minutes on one core.
 """
 
 from __future__ import annotations
@@ -94,14 +94,16 @@ class World:
         router: with the registered prices.
         tastes: how an agent's log-odds of success depend on the meaning of a request, [d, a].
         blindness: share of that which the router does not know of.
+        flat_costs: whether a call costs the same however long the request is, unlike the prices.
     """
 
     router: Router
     tastes: Floats
     blindness: float = 0.5
+    flat_costs: bool = False
 
     @classmethod
-    def make(cls, seed: int = 0) -> World:
+    def make(cls, seed: int = 0, *, flat_costs: bool = False) -> World:
         """Draw a world."""
         generator = np.random.default_rng(seed)
         agents = [
@@ -116,7 +118,7 @@ class World:
         ]
         registry = AgentRegistry(agents)
         tastes = 4.0 * generator.standard_normal((DIMENSIONS, len(registry)))
-        return cls(Router(registry, Settings()), tastes)
+        return cls(Router(registry, Settings()), tastes, flat_costs=flat_costs)
 
     def ask(self, count: int, generator: np.random.Generator) -> Asked:
         """Draw requests."""
@@ -132,8 +134,9 @@ class World:
         return Asked(vectors.astype(np.float32), tokens, chance, expected)
 
     def cost(self, asked: Asked) -> Floats:
-        """Dollars of each agent for each request by the price list, [n, a]."""
-        requests = Requests(asked.input_tokens, asked.embeddings)
+        """Dollars of each agent for each request, flat or by the price list, [n, a]."""
+        tokens = np.full_like(asked.input_tokens, 200) if self.flat_costs else asked.input_tokens
+        requests = Requests(tokens, asked.embeddings)
         return estimate_block(self.router, requests).cost
 
     def probabilities(self, asked: Asked, exploration: Exploration) -> Floats:
@@ -310,6 +313,7 @@ def coverage(
     *,
     truths: int,
     seed: int = 0,
+    flat_costs: bool = False,
 ) -> dict[str, Replayed]:
     """Replay every policy from every log.
 
@@ -320,8 +324,9 @@ def coverage(
         exploration: of the router that recorded them.
         truths: requests by which the truth is worked out.
         seed: of the world.
+        flat_costs: see ``World``.
     """
-    world = World.make(seed)
+    world = World.make(seed, flat_costs=flat_costs)
     replayed: dict[str, Replayed] = {}
     for name in tqdm(names, desc="truth", leave=False, disable=None):
         policy = ReplayPolicy.parse(POLICIES_REPLAYED[name])
@@ -363,6 +368,7 @@ def main() -> None:
     parser.add_argument("--decisions", type=int, nargs="+", default=[1000, 4000])
     parser.add_argument("--policies", nargs="+", choices=POLICIES_REPLAYED)
     parser.add_argument("--world", type=int, default=0, metavar="SEED", help="another world")
+    parser.add_argument("--flat-costs", action="store_true", help="costs unlike the prices")
     parser.add_argument("--share", type=float, default=0.2)
     parser.add_argument("--temperature", type=float, default=0.25)
     parser.add_argument(
@@ -387,6 +393,7 @@ def main() -> None:
                 exploration,
                 truths=arguments.truth,
                 seed=arguments.world,
+                flat_costs=arguments.flat_costs,
             )
         )
     outside = verdicts.count("OUTSIDE")

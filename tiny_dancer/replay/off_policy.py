@@ -24,6 +24,8 @@ Reach = tuple[float, float, float]
 NORMAL_QUANTILE = 1.959963984540054
 # The quantile of fewer is not worked out.
 LEAST_DEGREES = 5.0
+# So many matches in proportion are added to those that show how rewards go with guesses.
+PROPORTION_STRENGTH = 5.0
 # Nothing is divided by less than a tenth.
 MOST_LEVERAGE = 0.9
 # The exponential of more is not finite.
@@ -136,20 +138,36 @@ def self_normalised(
         matches: of n decisions, at least one of which matches.
         rewards: finite, [n].
         interval: for what is measured.
-        guesses: of the rewards of what the policy chooses, in proportion, as the price list is of
-            costs, [n]; None or NaN where there are none. They do not move the estimate. But a few
-            matches may hold none of the dear ones and show no trace of them; from guesses and
-            probabilities follows how much that happens by chance.
+        guesses: of the rewards of what the policy chooses, as the price list is of costs, [n];
+            None or NaN where there are none. They do not move the estimate. But a few matches may
+            hold none of the dear ones and show no trace of them; from guesses and probabilities
+            follows how much that happens by chance.
     """
     weights = matches.weights
     estimate = float(weights @ rewards / weights.sum())
     centres, foreseen = np.full(len(rewards), estimate), 0.0
     if guesses is not None and weights @ guesses > 0.0:
-        slope = float(weights @ rewards / (weights @ guesses))
-        centres, foreseen = slope * guesses, slope**2 * _foreseen(matches, guesses)
+        slope, guessed = _slope(matches, rewards, guesses)
+        centres = estimate + slope * (guesses - guessed)
+        foreseen = slope**2 * _foreseen(matches, guesses)
     influence = _influence(weights, rewards - centres) / len(weights)
     sample = Sample(influence, matches.effective_sample_size, rewards, foreseen=foreseen)
     return PolicyEstimate(*interval(estimate, sample))
+
+
+def _slope(matches: Matches, rewards: Floats, guesses: Floats) -> tuple[float, float]:
+    """Return by how much rewards rise with guesses, and the mean of the guesses.
+
+    By regression over the matches, so that guesses that have nothing to do with the rewards move
+    nothing; and a few matches' worth of proportion added, for where all guesses are alike.
+    """
+    weights = matches.weights
+    mean = float(weights @ guesses / weights.sum())
+    proportion = float(weights @ rewards / (weights @ guesses))
+    added = PROPORTION_STRENGTH * mean**2 * float(weights.sum()) / matches.effective_sample_size
+    across = weights * (guesses - mean)
+    together = float(across @ rewards) + added * proportion
+    return together / (float(across @ (guesses - mean)) + added), mean
 
 
 def _foreseen(matches: Matches, guesses: Floats) -> float:

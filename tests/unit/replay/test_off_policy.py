@@ -134,6 +134,16 @@ def test_what_follows_from_the_prices_is_no_more_than_what_is_drawn():
     assert deviation == pytest.approx(np.std(estimates), rel=0.1)
 
 
+def test_prices_that_have_nothing_to_do_with_the_costs_do_not_widen():
+    generator = np.random.default_rng(4)
+    costs = generator.lognormal(0.0, 0.3, 2000)
+    prices = generator.lognormal(0.0, 1.0, 2000)
+    matches = Matches.of(generator.random(2000) < 0.3, np.full(2000, 0.3))
+    guessed, plainly = (plain(matches, costs, cost_interval, g) for g in (prices, None))
+    assert guessed.estimate == pytest.approx(plainly.estimate)
+    assert (guessed.high - guessed.low) == pytest.approx(plainly.high - plainly.low, rel=0.05)
+
+
 def test_a_cost_below_0_is_0():
     matches, rewards = draw(100)
     found = doubly_robust(matches, rewards, rewards - 9, rewards, cost_interval)
