@@ -42,13 +42,13 @@ def evaluate_routes(arguments: argparse.Namespace, requests: LabelledRequests, t
         judgements = compare_ways(examples, bar, progress=bar.set_postfix_str)
     outside = requests.routes.count(None)
     how = (
-        f"{arguments.folds} parts"
+        f"parts: {arguments.folds}"
         if given is None
         else f"{len(given[0])} to learn from, {len(given[1])} to be judged by"
     )
     print(
         f"{len(requests.texts)} requests, {len(examples.names)} routes, {outside} out of scope; "
-        f"{arguments.seeds} seeds, {how}\n"
+        f"seeds: {arguments.seeds}, {how}\n"
     )
     ways = tqdm(judgements.items(), desc="judging", unit="way", leave=False, disable=None)
     table = comparison_table({name: judged_figures(judged) for name, judged in ways})

@@ -102,7 +102,7 @@ def test_a_file_of_routes_is_judged_before_and_after_a_fit(tmp_path, capsys):
     options = ["--seeds", "1", "--folds", "2", "--models-dir", "models"]
     assert main(["evaluate", str(path), *options]) == 0
     printed = capsys.readouterr().out
-    assert "120 requests, 2 routes, 40 out of scope; 1 seeds, 2 parts" in printed
+    assert "120 requests, 2 routes, 40 out of scope; seeds: 1, parts: 2" in printed
     for name in ("most frequent route", "nearest utterances", "fitted", "AUROC", "recall"):
         assert name in printed
     assert main(["evaluate", str(path), "--picture", str(tmp_path), *options]) == 1
