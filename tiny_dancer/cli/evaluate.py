@@ -271,7 +271,8 @@ def _report(
     benchmark, complete = requests.benchmark, requests.complete()
     print(
         f"{len(benchmark.prompts)} requests, {len(benchmark.agents)} agents, "
-        f"{int(benchmark.mask.sum())} outcomes; seeds: {arguments.seeds}, parts: {arguments.folds}\n"
+        f"{int(benchmark.mask.sum())} outcomes; "
+        f"seeds: {arguments.seeds}, parts: {arguments.folds}\n"
     )
     learned = {name: p for name, p in predictions.items() if name not in BASELINES}
     foreseen = {name: foresight(p, benchmark) for name, p in learned.items()}
