@@ -29,6 +29,7 @@ from psycopg.types.numeric import Float4
 from scratch_database import new_database
 from timing import DECISION_LOOPS, MICROSECONDS, Timing, cpu_model, fetch_one, measure, round_trips
 from tqdm import tqdm
+from vector_text import text_of
 
 DIMENSION = 768
 REQUEST = "Write a Python function that merges overlapping intervals"
@@ -178,10 +179,6 @@ def units(count: int) -> NDArray[np.float32]:
     vectors = np.random.default_rng(0).normal(size=(count, DIMENSION))
     vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
     return vectors.astype(np.float32)
-
-
-def text_of(vector: NDArray[np.float32]) -> str:
-    return "[" + ",".join(map(repr, vector.tolist())) + "]"
 
 
 def train(connection: psycopg.Connection[Any], agents: int) -> None:

@@ -7,8 +7,11 @@ and whose cost are known. A router that knows them only roughly routes with expl
 are drawn, and some stay out, the oftener the longer the request is. Other policies are then
 replayed from the log alone, with the code that the server runs, and the intervals are compared
 with what these policies would have led to in that world. Printed is the share of logs whose
-interval holds the truth, which should be .95, and the mean error and width. ``--logs`` and
-``--decisions`` set how many logs of how many decisions.
+interval holds the truth, which should be .95; between which values that share lies with 95 %
+confidence, given so many logs; and the mean error and width. A row whose share lies outside .90 to
+.98 is judged by that: "chance" may explain it, or it is "OUTSIDE". ``--logs`` and ``--decisions``
+set how many logs of how many decisions, ``--world`` draws other agents; with ``--flat-costs`` calls
+do not cost what the price list says. With the defaults it takes about five minutes on one core.
 """
 
 from __future__ import annotations
@@ -16,7 +19,8 @@ from __future__ import annotations
 import argparse
 import functools
 import os
-from collections.abc import Iterator, Sequence
+import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -34,13 +38,16 @@ from tiny_dancer.exploration import Exploration
 from tiny_dancer.policies import POLICIES, Candidates, Weights
 from tiny_dancer.replay.choices import choices, prices
 from tiny_dancer.replay.logged_decisions import LoggedDecisions
+from tiny_dancer.replay.off_policy import NORMAL_QUANTILE
 from tiny_dancer.replay.policy import ReplayPolicy
-from tiny_dancer.replay.report import ReplayReport, replay
+from tiny_dancer.replay.report import ExploredLog
 from tiny_dancer.router import Router
 from tiny_dancer.settings import Settings
 
 Floats = NDArray[np.float64]
 
+# Least and greatest coverage that is asked for.
+ASKED = (0.90, 0.98)
 DIMENSIONS = 24
 LATENCY_MS = 400.0
 POLICIES_REPLAYED: dict[str, dict[str, Any]] = {
@@ -87,14 +94,16 @@ class World:
         router: with the registered prices.
         tastes: how an agent's log-odds of success depend on the meaning of a request, [d, a].
         blindness: share of that which the router does not know of.
+        flat_costs: whether a call costs the same however long the request is, unlike the prices.
     """
 
     router: Router
     tastes: Floats
     blindness: float = 0.5
+    flat_costs: bool = False
 
     @classmethod
-    def make(cls, seed: int = 0) -> World:
+    def make(cls, seed: int = 0, *, flat_costs: bool = False) -> World:
         """Draw a world."""
         generator = np.random.default_rng(seed)
         agents = [
@@ -109,7 +118,7 @@ class World:
         ]
         registry = AgentRegistry(agents)
         tastes = 4.0 * generator.standard_normal((DIMENSIONS, len(registry)))
-        return cls(Router(registry, Settings()), tastes)
+        return cls(Router(registry, Settings()), tastes, flat_costs=flat_costs)
 
     def ask(self, count: int, generator: np.random.Generator) -> Asked:
         """Draw requests."""
@@ -125,8 +134,9 @@ class World:
         return Asked(vectors.astype(np.float32), tokens, chance, expected)
 
     def cost(self, asked: Asked) -> Floats:
-        """Dollars of each agent for each request by the price list, [n, a]."""
-        requests = Requests(asked.input_tokens, asked.embeddings)
+        """Dollars of each agent for each request, flat or by the price list, [n, a]."""
+        tokens = np.full_like(asked.input_tokens, 200) if self.flat_costs else asked.input_tokens
+        requests = Requests(tokens, asked.embeddings)
         return estimate_block(self.router, requests).cost
 
     def probabilities(self, asked: Asked, exploration: Exploration) -> Floats:
@@ -170,7 +180,7 @@ class World:
         )
 
     def truth(
-        self, policy: ReplayPolicy, exploration: Exploration, seed: int = 1, count: int = 200_000
+        self, policy: ReplayPolicy, exploration: Exploration, seed: int = 1, count: int = 1_000_000
     ) -> Truth:
         """What a policy leads to, over many more requests than any log has."""
         generator = np.random.default_rng(seed)
@@ -186,20 +196,14 @@ class World:
             costs.append((self.cost(asked) * shares).sum(axis=1).mean())
         return Truth(float(np.mean(qualities)), float(np.mean(costs)))
 
-    def replayed(
-        self, policy: ReplayPolicy, decisions: int, exploration: Exploration, seed: int
-    ) -> ReplayReport:
-        """Draw a log and replay a policy from it."""
+    def explored(self, decisions: int, exploration: Exploration, seed: int) -> ExploredLog:
+        """Draw a log, for policies to be replayed from."""
         generator = np.random.default_rng([7, seed])
         log = self.log(
             self.ask(decisions, generator), exploration._replace(random=generator.random), generator
         )
-
-        def choose(used: LoggedDecisions) -> NDArray[np.intp]:
-            return choices(policy, self.router, used)
-
         price = functools.partial(prices, self.router)
-        return replay(log, choose, price, len(self.router.registry))
+        return ExploredLog.of(log, price, len(self.router.registry))
 
 
 def _certain(asked: Asked) -> LoggedDecisions:
@@ -240,81 +244,164 @@ class Tally:
         self.errors.append(estimate - self.true)
         self.widths.append(high - low)
 
+    def range(self) -> tuple[float, float]:
+        """Return where the coverage may lie, by Wilson's 95 % interval of so many logs."""
+        return wilson(sum(self.holds), len(self.holds))
+
+    def verdict(self) -> str:
+        """Judge the coverage: "" as asked for, "chance" if that explains it, else "OUTSIDE"."""
+        least, most = ASKED
+        if least <= np.mean(self.holds) <= most:
+            return ""
+        low, high = self.range()
+        return "chance" if low <= most and high >= least else "OUTSIDE"
+
     def row(self) -> str:
-        """Coverage, relative bias, relative root mean squared error and width."""
-        errors = np.array(self.errors)
-        figures = (
-            float(np.mean(self.holds)),
-            float(errors.mean()) / self.true,
-            float((errors**2).mean()) ** 0.5 / self.true,
-            float(np.mean(self.widths)) / self.true,
+        """Coverage and its range, relative bias, root mean squared error and width, verdict."""
+        errors = np.array(self.errors) / self.true
+        low, high = self.range()
+        return (
+            f"{np.mean(self.holds):.3f} | {low:.3f} to {high:.3f} | {errors.mean():+.3f} | "
+            f"{(errors**2).mean() ** 0.5:.3f} | {np.mean(self.widths) / self.true:.3f} | "
+            f"{self.verdict()}"
         )
-        return " | ".join(
-            f"{figure:+.3f}" if i == 1 else f"{figure:.3f}" for i, figure in enumerate(figures)
-        )
+
+
+def wilson(hits: int, count: int) -> tuple[float, float]:
+    """Return Wilson's 95 % interval of a share."""
+    share, squared = hits / count, NORMAL_QUANTILE**2 / count
+    centre = (share + squared / 2.0) / (1.0 + squared)
+    reach = (squared * (share * (1.0 - share) + squared / 4.0)) ** 0.5 / (1.0 + squared)
+    return centre - reach, centre + reach
+
+
+class Replayed:
+    """What came of replaying one policy from many logs.
+
+    Attributes:
+        tallies: by measure and estimator.
+        sizes: effective sample sizes.
+        refused: how many logs were too small.
+    """
+
+    def __init__(self, policy: ReplayPolicy, truth: Truth) -> None:
+        self.policy = policy
+        self.truth = truth
+        self.tallies: dict[tuple[str, str], Tally] = {}
+        self.sizes: list[float] = []
+        self.refused = 0
+
+    def add(self, log: ExploredLog, router: Router) -> None:
+        """Replay the policy from one more log."""
+        try:
+            report = log.replay(functools.partial(choices, self.policy, router))
+        except NotReadyError:
+            self.refused += 1
+            return
+        self.sizes.append(report.estimates[0].effective_sample_size)
+        for found in report.estimates:
+            true = self.truth.quality if found.measure == "quality" else self.truth.cost
+            tally = self.tallies.setdefault((found.measure, found.estimator), Tally(true))
+            tally.add(found.value.estimate, found.value.low, found.value.high)
 
 
 def coverage(
-    names: Sequence[str], logs: int, decisions: int, exploration: Exploration
-) -> Iterator[tuple[str, str, str, Tally, float, int]]:
+    names: Sequence[str],
+    logs: int,
+    decisions: int,
+    exploration: Exploration,
+    *,
+    truths: int,
+    seed: int = 0,
+    flat_costs: bool = False,
+) -> dict[str, Replayed]:
     """Replay every policy from every log.
 
-    Yields:
-        Name of the policy, measure, estimator, what was counted, mean effective sample size, and
-        how many logs were refused.
+    Args:
+        names: of policies.
+        logs: how many.
+        decisions: of each log.
+        exploration: of the router that recorded them.
+        truths: requests by which the truth is worked out.
+        seed: of the world.
+        flat_costs: see ``World``.
     """
-    world = World.make()
-    for name in names:
+    world = World.make(seed, flat_costs=flat_costs)
+    replayed: dict[str, Replayed] = {}
+    for name in tqdm(names, desc="truth", leave=False, disable=None):
         policy = ReplayPolicy.parse(POLICIES_REPLAYED[name])
-        truth = world.truth(policy, exploration)
-        tallies: dict[tuple[str, str], Tally] = {}
-        sizes: list[float] = []
-        refused = 0
-        for seed in tqdm(range(logs), desc=name, leave=False):
-            try:
-                report = world.replayed(policy, decisions, exploration, seed)
-            except NotReadyError:
-                refused += 1
-                continue
-            sizes.append(report.estimates[0].effective_sample_size)
-            for found in report.estimates:
-                true = truth.quality if found.measure == "quality" else truth.cost
-                tally = tallies.setdefault((found.measure, found.estimator), Tally(true))
-                tally.add(found.value.estimate, found.value.low, found.value.high)
-        for (measure, estimator), tally in tallies.items():
-            yield name, measure, estimator, tally, float(np.mean(sizes)), refused
-        if not tallies:
-            print(f"{name}: all {refused} logs are too small and were refused")
+        replayed[name] = Replayed(policy, world.truth(policy, exploration, count=truths))
+    for number in tqdm(range(logs), desc="logs", leave=False, disable=None):
+        log = world.explored(decisions, exploration, number)
+        for of_policy in replayed.values():
+            of_policy.add(log, world.router)
+    return replayed
+
+
+def print_coverage(replayed: dict[str, Replayed]) -> list[str]:
+    """Print a table, and return the verdicts on its rows."""
+    print(
+        "| policy | measure | estimator | coverage | 95 % | bias | error | width | verdict "
+        "| ESS | refused |"
+    )
+    print("|---|---|---|---|---|---|---|---|---|---|---|")
+    verdicts = []
+    for name, of_policy in replayed.items():
+        if not of_policy.tallies:
+            print(f"| {name} | | | | | | | | | | {of_policy.refused} |")
+        for (measure, estimator), tally in of_policy.tallies.items():
+            verdicts.append(tally.verdict())
+            print(
+                f"| {name} | {measure} | {estimator} | {tally.row()} "
+                f"| {np.mean(of_policy.sizes):.0f} | {of_policy.refused} |"
+            )
+    held = [held for of in replayed.values() for t in of.tallies.values() for held in t.holds]
+    if held:
+        print(f"\nall together: {np.mean(held):.3f} of {len(held)} intervals hold")
+    return verdicts
 
 
 def main() -> None:
-    """Simulate and print."""
+    """Simulate and print; ends with 1 where a row deviates by more than chance."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
     parser.add_argument("--logs", type=int, default=400)
     parser.add_argument("--decisions", type=int, nargs="+", default=[1000, 4000])
     parser.add_argument("--policies", nargs="+", choices=POLICIES_REPLAYED)
+    parser.add_argument("--world", type=int, default=0, metavar="SEED", help="another world")
+    parser.add_argument("--flat-costs", action="store_true", help="costs unlike the prices")
     parser.add_argument("--share", type=float, default=0.2)
     parser.add_argument("--temperature", type=float, default=0.25)
-    arguments = parser.parse_args()
-    exploration = Exploration(
-        arguments.share, arguments.temperature, np.random.default_rng().random
+    parser.add_argument(
+        "--truth", type=int, default=1_000_000, help="requests by which the truth is worked out"
     )
+    arguments = parser.parse_args()
+    # Logs draw by their own seed; this one is replaced.
+    exploration = Exploration(arguments.share, arguments.temperature, random=lambda: 0.0)
+    names = arguments.policies or list(POLICIES_REPLAYED)
+    verdicts: list[str] = []
     for decisions in arguments.decisions:
         print(
             f"\n{arguments.logs} logs of {decisions} decisions, exploration_share "
             f"{arguments.share:g}, exploration_temperature {arguments.temperature:g}; bias, error "
             "and width as shares of the true value\n"
         )
-        print("| policy | measure | estimator | coverage | bias | error | width | ESS | refused |")
-        print("|---|---|---|---|---|---|---|---|---|")
-        counted: list[bool] = []
-        for name, measure, estimator, tally, size, refused in coverage(
-            arguments.policies or list(POLICIES_REPLAYED), arguments.logs, decisions, exploration
-        ):
-            counted += tally.holds
-            print(f"| {name} | {measure} | {estimator} | {tally.row()} | {size:.0f} | {refused} |")
-        if counted:
-            print(f"\nall together: {np.mean(counted):.3f} of {len(counted)} intervals hold")
+        verdicts += print_coverage(
+            coverage(
+                names,
+                arguments.logs,
+                decisions,
+                exploration,
+                truths=arguments.truth,
+                seed=arguments.world,
+                flat_costs=arguments.flat_costs,
+            )
+        )
+    outside = verdicts.count("OUTSIDE")
+    print(
+        f"\n{len(verdicts)} rows: {verdicts.count('')} cover {ASKED[0]:.0%} to {ASKED[1]:.0%}, "
+        f"{verdicts.count('chance')} lie outside by no more than chance, {outside} by more"
+    )
+    sys.exit(1 if outside else 0)
 
 
 if __name__ == "__main__":

@@ -34,6 +34,7 @@ from reliability_picture import reliability_picture
 from scratch_database import new_database
 from timing import cpu_model
 from tqdm import tqdm
+from vector_text import text_of
 
 from tiny_dancer.evaluation.results_table import results_table
 
@@ -231,7 +232,7 @@ def embed_all(
         vectors = np.load(kept)
         with connection.cursor().copy("COPY embedded FROM STDIN") as copy:
             for text, vector in zip(texts, vectors, strict=True):
-                copy.write_row((text, "[" + ",".join(map(repr, vector.tolist())) + "]"))
+                copy.write_row((text, text_of(vector)))
 
 
 def measure(

@@ -29,6 +29,7 @@ from psycopg import sql
 from scratch_database import new_database
 from timing import MICROSECONDS, Timing, cpu_model, fetch_one, measure
 from tqdm import tqdm
+from vector_text import text_of
 
 TARGETS = {1_000: 80.0, 100_000: 2_000.0, 1_000_000: 3_000.0}
 RECALL_REQUESTS = 50
@@ -134,10 +135,6 @@ def prepare(connection: psycopg.Connection[Any], routes: int, dimension: int) ->
     connection.execute("VACUUM ANALYZE")
     request = text_of(vectors[routes])
     connection.execute("INSERT INTO request SELECT %s::vector::real[], %s::vector", [request] * 2)
-
-
-def text_of(vector: NDArray[np.float32]) -> str:
-    return "[" + ",".join(map(repr, vector.tolist())) + "]"
 
 
 def print_row(

@@ -64,6 +64,19 @@ def test_the_exact_probability_of_every_candidate_is_recorded(agents):
         assert row.propensity == by_name[row.agent_name]
 
 
+@pytest.mark.parametrize("optimize_for", ["cost", "latency", "quality_per_dollar", "balanced"])
+@pytest.mark.parametrize(("share", "temperature"), [("0.5", "0.05"), ("0.001", "100")])
+def test_at_the_extremes_everybody_can_be_drawn_and_the_sum_is_1(
+    agents, share, temperature, optimize_for
+):
+    explore(agents, share, temperature)
+    routed(agents, 1, optimize_for=optimize_for)
+    [row] = agents.execute(RECORDED).fetchall()
+    assert len(row.propensities) == 4
+    assert min(row.propensities) > 0
+    assert sum(row.propensities) == pytest.approx(1, abs=1e-7)
+
+
 def test_draws_are_as_often_as_they_are_likely(agents):
     explore(agents)
     agents.execute("SELECT setseed(0.7)")

@@ -3,61 +3,16 @@
 from __future__ import annotations
 
 import pytest
+from plan_statements import (
+    LIST,
+    REGISTER_GPT,
+    REGISTER_HAIKU,
+    REGISTER_SPECIALIST,
+    ROUTE_CHEAPEST,
+    ROUTE_WITHIN_LIMITS,
+)
 
-REGISTRATION = """
--- Register AI agents/models
-SELECT ruvector_register_agent(
-name := 'gpt-4',
-agent_type := 'llm',
-capabilities := ARRAY['reasoning', 'code', 'analysis', 'creative'],
-cost_per_1k_tokens := 0.03,
-avg_latency_ms := 2500,
-quality_score := 0.95,
-metadata := '{"provider": "openai", "context_window": 128000}'
-);
-SELECT ruvector_register_agent(
-name := 'claude-3-haiku',
-agent_type := 'llm',
-capabilities := ARRAY['fast-response', 'simple-tasks', 'classification'],
-cost_per_1k_tokens := 0.00025,
-avg_latency_ms := 400,
-quality_score := 0.80,
-metadata := '{"provider": "anthropic", "context_window": 200000}'
-);
-SELECT ruvector_register_agent(
-name := 'code-specialist',
-agent_type := 'tool',
-capabilities := ARRAY['code-execution', 'debugging', 'testing'],
-cost_per_call := 0.001,
-avg_latency_ms := 100,
-quality_score := 0.90
-);
-"""
-
-LIST = """
--- List registered agents
-SELECT * FROM ruvector_list_agents();
-"""
-
-FIBONACCI = """
--- Route a request to the best agent
-SELECT * FROM ruvector_route(
-request := 'Write a Python function to calculate Fibonacci numbers',
-optimize_for := 'cost' -- or 'latency', 'quality', 'balanced'
-);
-"""
-
-LEGAL = """
--- Route with constraints
-SELECT * FROM ruvector_route(
-request := 'Analyze this complex legal document',
-required_capabilities := ARRAY['reasoning', 'analysis'],
-max_cost := 0.10,
-max_latency_ms := 5000,
-min_quality := 0.90
-);
-"""
-
+REGISTRATION = REGISTER_GPT + REGISTER_HAIKU + REGISTER_SPECIALIST
 PLAN_COLUMNS = ("agent_name", "confidence", "estimated_cost", "estimated_latency_ms")
 
 
@@ -90,7 +45,7 @@ def test_list_shows_what_was_registered(plan_db):
 
 
 def test_fibonacci_goes_to_the_cheapest(plan_db):
-    decision = plan_db.execute(FIBONACCI).fetchone()
+    decision = plan_db.execute(ROUTE_CHEAPEST).fetchone()
     assert decision.agent_name == "claude-3-haiku"
     assert 0 < decision.confidence < 1
     assert decision._fields[:4] == PLAN_COLUMNS
@@ -100,14 +55,14 @@ def test_fibonacci_goes_to_the_cheapest(plan_db):
 
 
 def test_the_legal_document_goes_to_the_agent_that_fits(plan_db):
-    decision = plan_db.execute(LEGAL).fetchone()
+    decision = plan_db.execute(ROUTE_WITHIN_LIMITS).fetchone()
     assert decision.agent_name == "gpt-4"
     assert decision.alternatives == []
 
 
 def test_every_target_that_the_plan_names_is_accepted(plan_db):
     for target in ("cost", "latency", "quality", "balanced"):
-        row = plan_db.execute(FIBONACCI.replace("'cost'", f"'{target}'")).fetchone()
+        row = plan_db.execute(ROUTE_CHEAPEST.replace("'cost'", f"'{target}'")).fetchone()
         assert row.agent_name in ("gpt-4", "claude-3-haiku", "code-specialist")
 
 
@@ -115,6 +70,11 @@ def test_ten_fresh_connections_give_the_same_answers(plan_db, connect):
     answers = []
     for _ in range(10):
         with connect() as session:
-            answers.append([session.execute(query).fetchone() for query in (FIBONACCI, LEGAL)])
+            answers.append(
+                [
+                    session.execute(query).fetchone()
+                    for query in (ROUTE_CHEAPEST, ROUTE_WITHIN_LIMITS)
+                ]
+            )
     assert [decision.agent_name for decision in answers[0]] == ["claude-3-haiku", "gpt-4"]
     assert answers == [answers[0]] * 10

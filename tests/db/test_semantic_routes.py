@@ -4,37 +4,12 @@ from __future__ import annotations
 
 import psycopg
 import pytest
+from plan_statements import CREATE_DOCS, CREATE_SUPPORT, SEMANTIC_ROUTE
 from psycopg import sql
 from refusal import refused
 from registration import call, register
 from routes import create, matched, route_names, semantic_route
 
-PLAN = (
-    """
-    SELECT ruvector_create_route(
-    name := 'customer_support',
-    description := 'Handle customer support inquiries, complaints, and feedback',
-    embedding := ruvector_embed('Customer support and help requests'),
-    target_agent := 'support-agent',
-    priority := 1
-    )
-    """,
-    """
-    SELECT ruvector_create_route(
-    name := 'technical_docs',
-    description := 'Answer questions about technical documentation and APIs',
-    embedding := ruvector_embed('Technical documentation and API reference'),
-    target_agent := 'docs-agent',
-    priority := 2
-    )
-    """,
-)
-ASK = """
-    SELECT * FROM ruvector_semantic_route(
-    query := 'How do I reset my password?',
-    top_k := 3
-    )
-"""
 PASSWORD = ["I forgot my password", "reset my password", "my password does not work"]
 REFUND = ["I want my money back", "please refund my order", "the refund has not arrived"]
 
@@ -57,21 +32,21 @@ def two(routes):
 def test_the_plan_as_it_is_written(meaning_db):
     warned = []
     meaning_db.add_notice_handler(lambda notice: warned.append(notice.message_primary))
-    for statement in PLAN:
+    for statement in (CREATE_SUPPORT, CREATE_DOCS):
         assert meaning_db.execute(statement).fetchone() == (True,)
     assert warned == [
         "route 'customer_support' leads to an unknown agent 'support-agent'",
         "route 'technical_docs' leads to an unknown agent 'docs-agent'",
     ]
-    first = meaning_db.execute(ASK).fetchone()
+    first = meaning_db.execute(SEMANTIC_ROUTE).fetchone()
     assert first.route_name == "customer_support"
     assert first.target_agent == "support-agent"
     assert first.target_active is False
     assert 0.5 < first.confidence < 1.0
     register(meaning_db, "support-agent")
-    assert meaning_db.execute(ASK).fetchone().target_active is True
+    assert meaning_db.execute(SEMANTIC_ROUTE).fetchone().target_active is True
     call(meaning_db, "ruvector_set_agent_active", name="support-agent", is_active=False)
-    assert meaning_db.execute(ASK).fetchone().target_active is False
+    assert meaning_db.execute(SEMANTIC_ROUTE).fetchone().target_active is False
 
 
 def test_meaning_decides_and_what_means_nothing_gets_no_row(meaning_db):

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tiny_dancer.cli import models_dir
-from tiny_dancer.errors import MissingFileError
+from tiny_dancer.cli.tqdm_class import tqdm_class
 
 if TYPE_CHECKING:
     from tiny_dancer.starting_corpus.corpus import StartingRequest
@@ -45,7 +45,7 @@ def run(arguments: argparse.Namespace) -> None:
     Args:
         arguments: as parsed.
     """
-    tqdm = _tqdm()
+    tqdm = tqdm_class()
     from tiny_dancer.embedding.native_libraries import quiet_native_load
     from tiny_dancer.starting_corpus.corpus import load
 
@@ -75,14 +75,3 @@ def _embed(directory: Path, name: str, requests: list[StartingRequest], tqdm: An
     provider = open_provider(find_model(directory, name))
     counted = tqdm(requests, desc="embedding", unit="text", leave=False, disable=None)
     return np.array([provider.embed(request.text) for request in counted], dtype=np.float32)
-
-
-def _tqdm() -> Any:
-    try:
-        from tqdm import tqdm
-    except ImportError as error:
-        raise MissingFileError(
-            'python package "tqdm" is not installed for this python',
-            hint='Install the extra "cli": pip install "tiny-dancer[cli]".',
-        ) from error
-    return tqdm

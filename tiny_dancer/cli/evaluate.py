@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterator
+import sys
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tiny_dancer.cli import models_dir
+from tiny_dancer.cli.tqdm_class import tqdm_class
 from tiny_dancer.errors import InvalidArgumentError, MissingFileError
 
 if TYPE_CHECKING:
@@ -18,6 +20,8 @@ if TYPE_CHECKING:
 
 DEFAULT_MODEL = "all-MiniLM-L6-v2"
 _MOST_OUTCOMES = 200_000
+_OF_AGENTS = ("predictor", "requests", "pair", "prices", "picture")
+"""Options that mean nothing where routes are evaluated."""
 
 
 def add_parser(commands: Commands) -> None:
@@ -28,12 +32,14 @@ def add_parser(commands: Commands) -> None:
     """
     parser = commands.add_parser(
         "evaluate",
-        help="compare routers on a benchmark file or on recorded outcomes",
+        help="compare routers on a benchmark file or on recorded outcomes, or judge routes",
         description="Compares routers with random choice, prompt length, the best single agent "
         "and the oracle. Each request is judged by routers that did not learn from it. FILE is "
         "JSON lines or CSV, gzipped or not: rows of prompt, weak and strong (RouteLLM), of prompt "
         "and scores (LLMRouter), of request, agent and quality, or a column per agent "
-        "(RouterBench). Instead of a file, --url reads the outcomes recorded in a database.",
+        "(RouterBench). A file of texts and their routes (CLINC150, Banking77) evaluates semantic "
+        "routes, before and after a fit; an empty route, or oos, means none of them. Instead of a "
+        "file, --url reads the outcomes recorded in a database.",
     )
     source = parser.add_mutually_exclusive_group(required=True)
     source.add_argument("file", nargs="?", type=Path, metavar="FILE", help="benchmark file")
@@ -50,6 +56,12 @@ def add_parser(commands: Commands) -> None:
     )
     parser.add_argument(
         "--requests", type=int, metavar="N", help="use so many requests, drawn at random"
+    )
+    parser.add_argument(
+        "--split",
+        metavar="NAME",
+        help="of a file of routes with splits: judge by those with this in their name, such as "
+        "test (default: all but those with train in it, which are learned from)",
     )
     parser.add_argument(
         "--pair",
@@ -92,7 +104,7 @@ def run(arguments: argparse.Namespace) -> None:
     Args:
         arguments: as parsed.
     """
-    tqdm = _tqdm()
+    tqdm = tqdm_class()
     for name in ("seeds", "folds"):
         if getattr(arguments, name) < 1:
             raise InvalidArgumentError(f"--{name} must be at least 1")
@@ -100,10 +112,19 @@ def run(arguments: argparse.Namespace) -> None:
 
     # NumPy on one thread: on matrices as small as these, several would wait for each other.
     with quiet_native_load():
+        from tiny_dancer.cli.evaluate_routes import evaluate_routes
+        from tiny_dancer.evaluation.route_file import read_labelled_requests
         from tiny_dancer.evaluation.router_comparison import out_of_fold_predictions
         from tiny_dancer.predictors.default_predictor import DEFAULT, predictor_by_name
         from tiny_dancer.predictors.predictor import QualityPredictor
 
+    if arguments.file is not None:
+        labelled = read_labelled_requests(arguments.file, arguments.split)
+        if labelled is not None:
+            _refuse(arguments, _OF_AGENTS, "a file of requests and routes")
+            evaluate_routes(arguments, labelled, tqdm)
+            return
+    _refuse(arguments, ("split",), "a file of agents and qualities" if arguments.file else "--url")
     names = list(dict.fromkeys(arguments.predictor or [DEFAULT]))
     for name in names:
         predictor_by_name(name)
@@ -127,6 +148,13 @@ def run(arguments: argparse.Namespace) -> None:
         steps=shown,
     )
     _report(arguments, requests, prices, predictions, tqdm)
+
+
+def _refuse(arguments: argparse.Namespace, options: Sequence[str], source: str) -> None:
+    """Refuse options that mean nothing for what is evaluated."""
+    for name in options:
+        if getattr(arguments, name) is not None:
+            raise InvalidArgumentError(f"--{name} means nothing for {source}")
 
 
 def _shown_name(name: str, default: str) -> str:
@@ -243,7 +271,8 @@ def _report(
     benchmark, complete = requests.benchmark, requests.complete()
     print(
         f"{len(benchmark.prompts)} requests, {len(benchmark.agents)} agents, "
-        f"{int(benchmark.mask.sum())} outcomes; {arguments.seeds} seeds, {arguments.folds} parts\n"
+        f"{int(benchmark.mask.sum())} outcomes; "
+        f"seeds: {arguments.seeds}, parts: {arguments.folds}\n"
     )
     learned = {name: p for name, p in predictions.items() if name not in BASELINES}
     foreseen = {name: foresight(p, benchmark) for name, p in learned.items()}
@@ -293,16 +322,10 @@ def _draw(
     page = directory / "cost-quality.html"
     page.write_text(picture.to_html(), encoding="utf-8")
     print(f"\nwrote {page}")
-    picture.write_png(directory / "cost-quality.png")
-    print(f"wrote {directory / 'cost-quality.png'}")
-
-
-def _tqdm() -> Any:
     try:
-        from tqdm import tqdm
-    except ImportError as error:
-        raise MissingFileError(
-            'python package "tqdm" is not installed for this python',
-            hint='Install the extra "cli": pip install "tiny-dancer[cli]".',
-        ) from error
-    return tqdm
+        picture.write_png(directory / "cost-quality.png")
+    except MissingFileError as error:
+        # The page shows the same, so that nothing is lost that was waited for.
+        print(f"no PNG is written: {error.message}\nhint: {error.hint}", file=sys.stderr)
+    else:
+        print(f"wrote {directory / 'cost-quality.png'}")

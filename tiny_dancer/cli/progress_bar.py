@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
 from types import TracebackType
-from typing import Any, Self, cast
+from typing import Any, Self
 
-from tiny_dancer.errors import MissingFileError
+from tiny_dancer.cli.tqdm_class import tqdm_class
 
 
 class ProgressBar:
     """Prints each step on stderr, and a bar while something arrives or is worked through."""
 
     def __init__(self) -> None:
-        self._tqdm = _tqdm()
+        self._tqdm = tqdm_class()
         self._bar: Any = None
 
     def __enter__(self) -> Self:
@@ -63,14 +62,3 @@ class ProgressBar:
         if self._bar is not None:
             self._bar.close()
             self._bar = None
-
-
-def _tqdm() -> Callable[..., Any]:
-    try:
-        from tqdm import tqdm
-    except ImportError as error:
-        raise MissingFileError(
-            'python package "tqdm" is not installed for this python',
-            hint='Install the extra "cli": pip install "tiny-dancer[cli]".',
-        ) from error
-    return cast("Callable[..., Any]", tqdm)

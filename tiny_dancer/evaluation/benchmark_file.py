@@ -7,7 +7,8 @@
 | outcomes | request, agent, quality, perhaps cost; JSON lines or CSV, a row per outcome |
 | wide (RouterBench, RouteLLM's CSV) | prompt, a column per agent, perhaps "agent|total_cost"; CSV |
 
-Any of them may be gzipped. Which one it is shows in the first row.
+Any of them may be gzipped, and a JSON array does for JSON lines. Which form it is shows in the
+first row.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import csv
 import gzip
 import io
 import json
+import zlib
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -73,27 +75,42 @@ def read_benchmark(path: Path) -> Benchmark:
         groups = None
     else:
         # One row is one request, even where a prompt occurs twice.
-        prompts = [str(row["prompt"]) for row in rows]
+        prompts = [_text(row, "prompt", number, path.name) for number, row in enumerate(rows)]
         numbered = [(number, agent, q, cost) for _, agent, q, cost, number in cells]
         field = next((name for name in _GROUP_FIELDS if name in first), None)
-        groups = None if field is None else [str(row[field]) for row in rows]
+        groups = None if field is None else [str(row.get(field)) for row in rows]
     return _matrix(prompts, numbered, groups, path.name)
 
 
-def read_rows(path: Path) -> list[dict[str, Any]]:
-    """Read JSON lines or CSV, gzipped or not, as one mapping per row.
+def decoded(path: Path) -> str:
+    """Return the text of a file, gzipped or not.
 
     Raises:
         MissingFileError: there is no such file.
-        InvalidArgumentError: a line is no JSON object.
+        InvalidArgumentError: it is no text, or is damaged.
     """
     try:
         raw = path.read_bytes()
     except OSError as error:
         raise MissingFileError(f"benchmark file {path} cannot be read: {error.strerror}") from error
-    if raw[:2] == b"\x1f\x8b":
-        raw = gzip.decompress(raw)
-    text = raw.decode("utf-8-sig")
+    try:
+        if raw[:2] == b"\x1f\x8b":
+            raw = gzip.decompress(raw)
+        return raw.decode("utf-8-sig")
+    except (EOFError, OSError, zlib.error, UnicodeDecodeError) as error:
+        raise InvalidArgumentError(f"benchmark file {path.name} is no text: {error}") from error
+
+
+def read_rows(path: Path) -> list[dict[str, Any]]:
+    """Read JSON lines, a JSON array or CSV, gzipped or not, as one mapping per row.
+
+    Raises:
+        MissingFileError: there is no such file.
+        InvalidArgumentError: a line is no JSON object, or the file is no text.
+    """
+    text = decoded(path)
+    if text.lstrip().startswith("["):
+        return _array(text, path.name)
     if not text.lstrip().startswith("{"):
         return list(csv.DictReader(io.StringIO(text)))
     rows: list[dict[str, Any]] = []
@@ -113,6 +130,18 @@ def read_rows(path: Path) -> list[dict[str, Any]]:
     return rows
 
 
+def _array(text: str, name: str) -> list[dict[str, Any]]:
+    """The rows of a file that is one JSON array."""
+    try:
+        rows = json.loads(text)
+    except ValueError as error:
+        raise InvalidArgumentError(f"{name} is no JSON: {error}") from error
+    for number, row in enumerate(rows, 1):
+        if not isinstance(row, dict):
+            raise InvalidArgumentError(f"element {number} of {name} is no JSON object")
+    return list(rows)
+
+
 _Cell = tuple[str, str, float, float, int]
 
 
@@ -124,22 +153,28 @@ def _cells(rows: list[dict[str, Any]], first: dict[str, Any], name: str) -> Iter
         for number, row in enumerate(rows):
             cost = _number(row.get("cost"), number, name)
             quality = _number(row.get("quality"), number, name)
-            yield str(row[request]), str(row[agent]), quality, cost, number
+            asked, answered_by = (_text(row, field, number, name) for field in (request, agent))
+            yield asked, answered_by, quality, cost, number
     elif "prompt" not in first:
         raise InvalidArgumentError(
             f"benchmark file {name} is of no known form: its fields are {', '.join(first)}",
-            hint="Give it the fields request, agent and quality, one row per outcome.",
+            hint="Give it the fields request, agent and quality, one row per outcome; or text and "
+            "label, one row per request whose route is known.",
         )
     elif "scores" in first:
         for number, row in enumerate(rows):
-            for agent, quality in row["scores"].items():
-                yield row["prompt"], agent, _number(quality, number, name), np.nan, number
+            prompt, scores = _text(row, "prompt", number, name), row.get("scores")
+            if not isinstance(scores, dict):
+                raise InvalidArgumentError(f"row {number + 1} of {name} has no scores by agent")
+            for agent, quality in scores.items():
+                yield prompt, agent, _number(quality, number, name), np.nan, number
     else:
         agents = _agent_columns(first)
         for number, row in enumerate(rows):
             for agent in agents:
                 cost = _number(row.get(agent + _COST_SUFFIX), number, name)
-                yield row["prompt"], agent, _number(row[agent], number, name), cost, number
+                quality = _number(row.get(agent), number, name)
+                yield _text(row, "prompt", number, name), agent, quality, cost, number
 
 
 def _agent_columns(first: dict[str, Any]) -> list[str]:
@@ -155,6 +190,14 @@ def _agent_columns(first: dict[str, Any]) -> list[str]:
                 continue
         agents.append(field)
     return agents
+
+
+def _text(row: dict[str, Any], field: str, number: int, name: str) -> str:
+    """A field that every row must have."""
+    value = row.get(field)
+    if value is None:
+        raise InvalidArgumentError(f"row {number + 1} of {name} has no {field}")
+    return str(value)
 
 
 def _number(value: Any, row: int, name: str) -> float:

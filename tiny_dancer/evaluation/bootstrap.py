@@ -5,7 +5,7 @@ Source: Efron and Tibshirani, An Introduction to the Bootstrap, 1993 (percentile
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -51,6 +51,20 @@ def bootstrap(
     Raises:
         InvalidArgumentError: there are no rows.
     """
+    return bootstrap_all(lambda rows: [statistic(rows)], groups, draws=draws, seed=seed)[0]
+
+
+def bootstrap_all(
+    statistics: Callable[[RowNumbers], Sequence[float]],
+    groups: NDArray[np.int64],
+    *,
+    draws: int = 500,
+    seed: int = 0,
+) -> list[Interval]:
+    """Intervals of several statistics of the same draws; see ``bootstrap``.
+
+    A draw in which a statistic does not exist, and is NaN, is left out of its interval.
+    """
     if len(groups) == 0:
         raise InvalidArgumentError("there are no rows to draw from")
     generator = np.random.default_rng(seed)
@@ -65,7 +79,9 @@ def bootstrap(
             rows = order[drawn]
         else:
             rows = np.concatenate([order[starts[g] : starts[g + 1]] for g in drawn])
-        values.append(statistic(rows))
-    low, high = np.percentile(values, [2.5, 97.5])
-    estimate = statistic(np.arange(len(groups)))
-    return Interval(estimate, float(low), float(high), float(np.std(values)))
+        values.append(statistics(rows))
+    low, high = np.nanpercentile(values, [2.5, 97.5], axis=0)
+    columns = zip(
+        statistics(np.arange(len(groups))), low, high, np.nanstd(values, axis=0), strict=True
+    )
+    return [Interval(*map(float, column)) for column in columns]

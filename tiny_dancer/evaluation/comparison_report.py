@@ -5,11 +5,14 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from tiny_dancer.evaluation.accuracy import oracle_quality
 from tiny_dancer.evaluation.benchmark_file import Benchmark
-from tiny_dancer.evaluation.bootstrap import Interval
+from tiny_dancer.evaluation.bootstrap import bootstrap_all
 from tiny_dancer.evaluation.cost_quality_picture import CostQualityPicture
+from tiny_dancer.evaluation.results_table import with_interval
 from tiny_dancer.evaluation.router_comparison import (
     BASELINES,
+    DRAWS,
     SINGLE,
     Foresight,
     Judged,
@@ -41,16 +44,19 @@ def comparison_table(judged: dict[str, Judged], quality: Floats) -> list[list[st
     header += ["AIQ"] if priced else []
     table = [header]
     for name, router in judged.items():
-        cells = [name, _with_interval(router.accuracy, 100.0, 1)]
-        if paired and router.gap is not None:
+        cells = [name, with_interval(router.accuracy, 100.0, 1)]
+        if paired and (router.gap is None or name == SINGLE):
+            # The best single agent ranks no request before another: what it would show is chance.
+            cells += ["–"] * 3
+        elif router.gap is not None:
             area, half, most = router.gap
             cells += [
-                _with_interval(area, 1.0, 3),
-                _with_interval(half, 100.0, 0),
-                _with_interval(most, 100.0, 0),
+                with_interval(area, 1.0, 3),
+                with_interval(half, 100.0, 0),
+                with_interval(most, 100.0, 0),
             ]
         if priced:
-            cells.append("–" if router.aiq is None else _with_interval(router.aiq, 1.0, 3))
+            cells.append("–" if router.aiq is None else with_interval(router.aiq, 1.0, 3))
         table.append(cells)
     _, oracle = oracle_point(quality, None)
     table.append(["oracle", f"{100.0 * oracle:.1f}", *["–"] * (len(header) - 2)])
@@ -98,6 +104,12 @@ def comparison_picture(
         if router.band is not None and name not in BASELINES
     }
     costs, means = prices.costs.mean(axis=0), quality.mean(axis=0)
+    # Of each agent, and of the best one per request.
+    columns = np.column_stack((quality, oracle_quality(quality)))
+    intervals = bootstrap_all(
+        lambda rows: columns[rows].mean(axis=0).tolist(), np.arange(len(quality)), draws=DRAWS
+    )
+    *ranges, oracle_range = [(interval.low, interval.high) for interval in intervals]
     return CostQualityPicture(
         title,
         curves,
@@ -107,14 +119,9 @@ def comparison_picture(
         },
         oracle_point(quality, prices),
         bands,
+        dict(zip(benchmark.agents, ranges, strict=True)),
+        oracle_range,
         tuple(name for name in curves if name in BASELINES),
         prices.label,
         comparison_table(judged, quality),
     )
-
-
-def _with_interval(interval: Interval, factor: float, digits: int) -> str:
-    estimate, low, high = (
-        f"{factor * value:.{digits}f}" for value in (interval.estimate, interval.low, interval.high)
-    )
-    return f"{estimate} [{low}, {high}]"

@@ -24,9 +24,12 @@ Floats = NDArray[np.float64]
 _COLOURS = ("#1b6ca8", "#c8553d", "#588157", "#7b4b94", "#b08900", "#3d5a80")
 _BASELINE_COLOURS = ("#8a8a8a", "#b5a48b")
 _GREY, _INK, _GRID, _GOLD = "#555555", "#222222", "#e6e6e6", "#d4a017"
+_BAR = "#a8a8a8"
 _WIDTH, _HEIGHT, _LEFT, _BOTTOM, _TOP, _RIGHT = 960.0, 560.0, 84.0, 66.0, 64.0, 200.0
-_TICKS = 6
+_TICKS = 8
 _COVER = 6.0
+_WIDTH_OF = {False: 2.6, True: 1.6}
+"""Of a curve, by whether it is dashed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +42,8 @@ class CostQualityPicture:
         singles: the point of each single agent, by name.
         oracle: the point of the best agent per request; None to leave it out.
         bands: lowest and highest quality at each point of a curve, [m, 2], by the same names.
+        ranges: lowest and highest quality of single agents, by name.
+        oracle_range: the same of the oracle.
         baselines: names of curves that are there to be beaten; dashed and grey.
         cost_label: what the costs are.
         table: shown below in the HTML, as rows of cells with a header first.
@@ -49,6 +54,8 @@ class CostQualityPicture:
     singles: Mapping[str, tuple[float, float]]
     oracle: tuple[float, float] | None = None
     bands: Mapping[str, Floats] = field(default_factory=dict)
+    ranges: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+    oracle_range: tuple[float, float] | None = None
     baselines: tuple[str, ...] = ()
     cost_label: str = "mean cost per request, dollars"
     table: list[list[str]] = field(default_factory=list)
@@ -73,8 +80,7 @@ class CostQualityPicture:
         for name in sorted(self.curves, key=lambda n: n not in self.baselines):
             points = [scale.at(c, q) for c, q in self.curves[name].tolist()]
             dashed = name in self.baselines
-            width = 1.6 if dashed else 2.6
-            shapes.append(Line(points, self._colour(name), width, dashed))
+            shapes.append(Line(points, self._colour(name), _WIDTH_OF[dashed], dashed))
         return Drawing(_WIDTH, _HEIGHT, [*shapes, *self._marks(scale), *self._legend()])
 
     def to_svg(self) -> str:
@@ -121,7 +127,7 @@ class CostQualityPicture:
         """Single agents and the oracle with their names, none over another."""
         marks = {name: scale.at(*point) for name, point in self.singles.items()}
         taken: list[Box] = []
-        shapes: list[Shape] = []
+        shapes = self._bars(scale)
         if self.oracle is not None:
             x, y = scale.at(*self.oracle)
             diamond = [(x, y - 8.0), (x + 8.0, y), (x, y + 8.0), (x - 8.0, y)]
@@ -147,6 +153,17 @@ class CostQualityPicture:
             ]
         return shapes
 
+    def _bars(self, scale: _Scale) -> list[Shape]:
+        """The intervals of single agents and of the oracle."""
+        return [Line([scale.at(*end) for end in ends], _BAR, 1.4) for ends in self._ends()]
+
+    def _ends(self) -> list[list[tuple[float, float]]]:
+        """Both ends of each of these intervals, as points."""
+        ranges = [(self.singles[name][0], sides) for name, sides in self.ranges.items()]
+        if self.oracle is not None and self.oracle_range is not None:
+            ranges.append((self.oracle[0], self.oracle_range))
+        return [[(cost, side) for side in sides] for cost, sides in ranges]
+
     def _legend(self) -> list[Shape]:
         x = _WIDTH - _RIGHT + 22.0
         shapes: list[Shape] = []
@@ -158,15 +175,19 @@ class CostQualityPicture:
                     Area([(x, y - 10), (x + 26, y - 10), (x + 26, y + 2), (x, y + 2)], colour, 0.16)
                 )
             shapes += [
-                Line([(x, y - 4.0), (x + 26.0, y - 4.0)], colour, 2.6, dashed),
+                Line([(x, y - 4.0), (x + 26.0, y - 4.0)], colour, _WIDTH_OF[dashed], dashed),
                 Words((x + 34.0, y), name, 12.0),
             ]
         y = _TOP + 14.0 + 24.0 * len(self.curves)
         if self.singles:
             shapes += [Disc((x + 13.0, y - 4.0), 4.5, _GREY), Words((x + 34.0, y), "one agent", 12)]
-        if self.bands:
-            note = Words((x, y + 28.0), "shaded: 95 % interval", 11.0, _GREY)
-            shapes.append(note)
+        drawn = ["shaded"] * bool(self.bands) + ["bars"] * bool(self.ranges)
+        if drawn:
+            notes = f"{' and '.join(drawn)}:", "95 % intervals"
+            shapes += [
+                Words((x, y + 28.0 + 15.0 * line), note, 11.0, _GREY)
+                for line, note in enumerate(notes)
+            ]
         return shapes
 
     def _points(self) -> Floats:
@@ -175,6 +196,7 @@ class CostQualityPicture:
         for name, band in self.bands.items():
             points += [np.column_stack((self.curves[name][:, 0], side)) for side in band.T]
         points += [np.array([single]) for single in self.singles.values()]
+        points += [np.array(ends) for ends in self._ends()]
         points += [] if self.oracle is None else [np.array([self.oracle])]
         joined = np.concatenate(points) if points else np.empty((0, 2))
         if len(joined) == 0:
@@ -235,12 +257,12 @@ class _Scale:
             *shapes,
             Line([(left, top), (left, bottom), (right, bottom)], _INK, 1.2),
             Words((middle[0], _HEIGHT - 20.0), cost_label, 13.0, _INK, "middle"),
-            Words((26.0, middle[1]), "mean quality", 13.0, _INK, "middle", upright=True),
+            Words((26.0, middle[1]), "mean quality (0 to 1)", 13.0, _INK, "middle", upright=True),
         ]
 
 
 def round_ticks(low: float, high: float) -> list[float]:
-    """About six round numbers between two others: multiples of 1, 2 or 5 times a power of ten."""
+    """At most eight round numbers between two others: 1, 2 or 5 times a power of ten apart."""
     rough = (high - low) / _TICKS
     power = 10.0 ** math.floor(math.log10(rough))
     step = next(power * m for m in (1.0, 2.0, 5.0, 10.0) if power * m >= rough)

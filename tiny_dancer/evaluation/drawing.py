@@ -101,7 +101,7 @@ class Drawing:
         except ImportError as error:
             raise MissingFileError(
                 'python package "matplotlib" is not installed for this python',
-                hint='Install the extra "evaluation", or write the picture as HTML.',
+                hint='Install the extra "evaluation": pip install "tiny-dancer[evaluation]".',
             ) from error
         size = (self.width / _DOTS_PER_INCH, self.height / _DOTS_PER_INCH)
         figure = Figure(figsize=size, dpi=_DOTS_PER_INCH, facecolor="white")
@@ -179,6 +179,7 @@ def _paint(axes: Any, shape: Shape, layer: int) -> None:
             ys,
             color=shape.colour,
             linewidth=shape.width * points_per_pixel,
-            linestyle=(0, (6, 4)) if shape.dashed else "-",
+            # Reckoned in widths of the line.
+            linestyle=(0, (6.0 / shape.width, 4.0 / shape.width)) if shape.dashed else "-",
             zorder=layer,
         )

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 Box = tuple[float, float, float, float]
 """Left, top, right, bottom."""
 
-_AWAY = (0.0, 12.0, 26.0, 42.0, 60.0)
+_AWAY = (0.0, 12.0, 26.0, 42.0, 60.0, 80.0, 104.0)
 _GAP = 8.0
 
 
@@ -19,8 +19,8 @@ def label_boxes(
 ) -> list[Box]:
     """Place a label beside each mark: right of it, left, or further up or down.
 
-    Greedy from the top: each takes the nearest place that is free, and the first place of all
-    where none is.
+    Greedy from the top: each takes the nearest place that is free; where none is, the nearest that
+    covers no label and no mark; and the first place of all where there is none either.
 
     Args:
         marks: centres.
@@ -28,7 +28,7 @@ def label_boxes(
         within: what labels must not leave.
         taken: boxes that they must not cover either.
     """
-    occupied = [*taken, *((x - 5.0, y - 5.0, x + 5.0, y + 5.0) for x, y in marks)]
+    occupied = [(x - 5.0, y - 5.0, x + 5.0, y + 5.0) for x, y in marks]
     boxes: dict[int, Box] = {}
     for number in sorted(range(len(marks)), key=lambda n: marks[n][1]):
         (x, y), (width, height) = marks[number], sizes[number]
@@ -38,14 +38,15 @@ def label_boxes(
             for down in dict.fromkeys((away, -away))
             for left in (x + _GAP, x - _GAP - width)
         ]
-        free = (
-            box
-            for box in places
-            if _inside(box, within) and not any(_overlap(box, other) for other in occupied)
-        )
-        boxes[number] = next(free, places[0])
+        readable = [box for box in places if _inside(box, within) and _is_free(box, occupied)]
+        free = (box for box in readable if _is_free(box, taken))
+        boxes[number] = next(free, (readable or places)[0])
         occupied.append(boxes[number])
     return [boxes[number] for number in range(len(marks))]
+
+
+def _is_free(box: Box, occupied: Sequence[Box]) -> bool:
+    return not any(_overlap(box, other) for other in occupied)
 
 
 def _inside(box: Box, within: Box) -> bool:

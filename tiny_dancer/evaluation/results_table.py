@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from tiny_dancer.evaluation.bootstrap import Interval
+
 
 def results_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     """Lay out a Markdown table with aligned columns.
@@ -26,3 +28,11 @@ def results_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
         [":" + "-" * (widths[0] + 1), *("-" * (width + 1) + ":" for width in widths[1:])]
     )
     return "\n".join([line(header), rule + "|", *map(line, rows)])
+
+
+def with_interval(interval: Interval, factor: float, digits: int) -> str:
+    """Write a figure with its interval in brackets, times a factor, with so many digits."""
+    estimate, low, high = (
+        f"{factor * value:.{digits}f}" for value in (interval.estimate, interval.low, interval.high)
+    )
+    return f"{estimate} [{low}, {high}]"

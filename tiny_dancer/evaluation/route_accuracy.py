@@ -41,6 +41,15 @@ class RouteJudgements:
     confidences: Floats
     margins: Floats
 
+    def rows(self, numbers: NDArray[np.int64]) -> RouteJudgements:
+        """Return what was made of some of them, repeats included."""
+        return RouteJudgements(
+            self.wanted[numbers],
+            self.guesses[numbers],
+            self.confidences[numbers],
+            self.margins[numbers],
+        )
+
     @property
     def accepted(self) -> NDArray[np.bool_]:
         """Whether each was matched to a route."""

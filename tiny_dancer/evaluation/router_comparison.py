@@ -17,7 +17,7 @@ from tiny_dancer.evaluation.baselines import (
     random_predictions,
 )
 from tiny_dancer.evaluation.benchmark_file import Benchmark
-from tiny_dancer.evaluation.bootstrap import Interval, bootstrap
+from tiny_dancer.evaluation.bootstrap import Interval, bootstrap, bootstrap_all
 from tiny_dancer.evaluation.calibration import Calibration, calibration
 from tiny_dancer.evaluation.cost_quality import aiq, choices_by_price
 from tiny_dancer.evaluation.performance_gap import recovered_gap
@@ -146,7 +146,8 @@ class Judged:
 
     Attributes:
         accuracy: mean quality of the agents chosen where cost plays no part.
-        gap: APGR, CPT50 and CPT80; None unless there is a pair of a weak and a strong agent.
+        gap: APGR, CPT50 and CPT80; None unless there is a pair of a weak and a strong agent, of
+            which one is better.
         aiq: see ``cost_quality.aiq``; None without costs.
         curve: (mean cost, mean quality) as cost matters less and less, [p, 2]; None without
             costs.
@@ -177,7 +178,7 @@ def judge(
     rows = np.arange(len(quality))
     chosen = np.mean([chosen_quality(p, quality) for p in predictions], axis=0)
     accuracy = bootstrap(lambda drawn: float(chosen[drawn].mean()), rows, draws=DRAWS)
-    gap = None if pair is None else _gap(predictions, quality, pair)
+    gap = _gap(predictions, quality, pair) if pair and _is_gap(quality, pair) else None
     if prices is None:
         return Judged(accuracy, gap, None, None, None)
     by_seed = [choices_by_price(p, quality, prices.costs) for p in predictions]
@@ -200,28 +201,28 @@ def judge(
     return Judged(accuracy, gap, area_interval, curve(rows), band)
 
 
+def _is_gap(quality: Floats, pair: tuple[int, int]) -> bool:
+    """Whether one of two agents is better than the other; some drawings of few requests hide it."""
+    weak, strong = pair
+    return float((quality[:, strong] - quality[:, weak]).sum()) != 0.0
+
+
 def _gap(
     predictions: Sequence[Floats], quality: Floats, pair: tuple[int, int]
 ) -> tuple[Interval, Interval, Interval]:
     weak, strong = pair
     advantages = [p[:, strong] - p[:, weak] for p in predictions]
-    generator = np.random.default_rng(0)
-    n = len(quality)
 
-    def figures(rows: RowNumbers) -> Floats:
+    def figures(rows: RowNumbers) -> list[float]:
+        if not _is_gap(quality[rows], pair):
+            return [float("nan")] * 3
         by_seed = [
             _gap_figures(recovered_gap(a[rows], quality[rows, weak], quality[rows, strong]))
             for a in advantages
         ]
-        return np.asarray(np.mean(by_seed, axis=0))
+        return [float(mean) for mean in np.mean(by_seed, axis=0)]
 
-    drawn = np.array([figures(generator.integers(n, size=n)) for _ in range(DRAWS)])
-    low, high = np.percentile(drawn, [2.5, 97.5], axis=0)
-    here, deviation = figures(np.arange(n)), drawn.std(axis=0)
-    first, second, third = (
-        Interval(float(here[i]), float(low[i]), float(high[i]), float(deviation[i]))
-        for i in range(3)
-    )
+    first, second, third = bootstrap_all(figures, np.arange(len(quality)), draws=DRAWS)
     return first, second, third
 
 

@@ -22,6 +22,10 @@ Reach = tuple[float, float, float]
 
 # The 97.5 % point of the normal distribution.
 NORMAL_QUANTILE = 1.959963984540054
+# The quantile of fewer is not worked out.
+LEAST_DEGREES = 5.0
+# So many matches in proportion are added to those that show how rewards go with guesses.
+PROPORTION_STRENGTH = 5.0
 # Nothing is divided by less than a tenth.
 MOST_LEVERAGE = 0.9
 # The exponential of more is not finite.
@@ -89,20 +93,36 @@ class Sample(NamedTuple):
         influence: what each decision moves it by, [n]; their squares sum to its variance.
         size: effective sample size.
         rewards: that were observed.
-        expected: of the policy, before its rewards were seen, [n].
-        is_modelled: whether the estimate takes it into account that these differ.
+        predicted: of the policy by a model that the estimate takes into account; None without one.
+        foreseen: variance beside that, which follows from guesses and probabilities alone.
     """
 
     influence: Floats
     size: float
     rewards: Floats
-    expected: Floats
-    is_modelled: bool
+    predicted: Floats | None = None
+    foreseen: float = 0.0
 
     @property
-    def variance(self) -> float:
-        """Of the estimate."""
+    def observed(self) -> float:
+        """Variance of the estimate as far as it shows in the rewards."""
         return float(self.influence @ self.influence)
+
+    @property
+    def degrees(self) -> float:
+        """Of freedom with which the variance is known.
+
+        A few decisions may make most of what was observed; it is known as well as from as many
+        decisions of equal influence. What was foreseen is known for certain.
+
+        Source: Satterthwaite, Approximate Distribution of Estimates of Variance Components, 1946.
+        """
+        fourth = float((self.influence**4).sum())
+        if fourth == 0.0:
+            return math.inf
+        equal = self.observed**2 / fourth
+        share = self.observed / (self.observed + self.foreseen)
+        return max(min(self.size, equal) - 1.0, LEAST_DEGREES) / share**2
 
 
 # From an estimate and what it rests on to what can be of both, and the interval.
@@ -110,22 +130,51 @@ Interval = Callable[[float, Sample], Reach]
 
 
 def self_normalised(
-    matches: Matches, rewards: Floats, expected: Floats, interval: Interval
+    matches: Matches, rewards: Floats, interval: Interval, guesses: Floats | None = None
 ) -> PolicyEstimate:
     """Estimate by the mean of the matching rewards, weighed by how unlikely the match was.
 
     Args:
         matches: of n decisions, at least one of which matches.
         rewards: finite, [n].
-        expected: of what the policy chooses, before any reward was seen, NaN where unknown.
         interval: for what is measured.
+        guesses: of the rewards of what the policy chooses, as the price list is of costs, [n];
+            None or NaN where there are none. They do not move the estimate. But a few matches may
+            hold none of the dear ones and show no trace of them; from guesses and probabilities
+            follows how much that happens by chance.
     """
     weights = matches.weights
     estimate = float(weights @ rewards / weights.sum())
-    influence = _influence(weights, rewards - estimate) / len(weights)
-    size = matches.effective_sample_size
-    sample = Sample(influence, size, rewards, expected, is_modelled=False)
+    centres, foreseen = np.full(len(rewards), estimate), 0.0
+    if guesses is not None and weights @ guesses > 0.0:
+        slope, guessed = _slope(matches, rewards, guesses)
+        centres = estimate + slope * (guesses - guessed)
+        foreseen = slope**2 * _foreseen(matches, guesses)
+    influence = _influence(weights, rewards - centres) / len(weights)
+    sample = Sample(influence, matches.effective_sample_size, rewards, foreseen=foreseen)
     return PolicyEstimate(*interval(estimate, sample))
+
+
+def _slope(matches: Matches, rewards: Floats, guesses: Floats) -> tuple[float, float]:
+    """Return by how much rewards rise with guesses, and the mean of the guesses.
+
+    By regression over the matches, so that guesses that have nothing to do with the rewards move
+    nothing; and a few matches' worth of proportion added, for where all guesses are alike.
+    """
+    weights = matches.weights
+    mean = float(weights @ guesses / weights.sum())
+    proportion = float(weights @ rewards / (weights @ guesses))
+    added = PROPORTION_STRENGTH * mean**2 * float(weights.sum()) / matches.effective_sample_size
+    across = weights * (guesses - mean)
+    together = float(across @ rewards) + added * proportion
+    return together / (float(across @ (guesses - mean)) + added), mean
+
+
+def _foreseen(matches: Matches, guesses: Floats) -> float:
+    """Return the variance that the weighted mean of guesses has by chance alone."""
+    mean = float(matches.stakes @ guesses / matches.stakes.sum())
+    moved = matches.stakes * (guesses - mean) / matches.stakes.sum()
+    return float((moved**2 / matches.probabilities).sum())
 
 
 def doubly_robust(
@@ -153,7 +202,7 @@ def doubly_robust(
     # Few of the decisions may have outcomes; the correction is a mean over those alone.
     influence[known] += _influence(weights, errors - correction) / len(weights)
     size = matches.rows(known).effective_sample_size
-    sample = Sample(influence, size, rewards[known], predicted, is_modelled=True)
+    sample = Sample(influence, size, rewards[known], predicted)
     return PolicyEstimate(*interval(modelled + correction, sample))
 
 
@@ -178,8 +227,8 @@ def rate_interval(estimate: float, sample: Sample) -> Reach:
     Confidence Intervals for Proportions with Small Expected Number of Positive Counts, 1998.
     """
     rate = min(max(estimate, 0.0), 1.0)
-    expected = sample.expected if sample.is_modelled else np.array([rate])
-    variance = max(sample.variance, _noise(sample, expected) / sample.size)
+    predicted = np.array([rate]) if sample.predicted is None else sample.predicted
+    variance = max(sample.observed + sample.foreseen, _noise(sample, predicted) / sample.size)
     if variance <= 0.0:
         return rate, rate, rate
     within = float(_within(np.array([rate]), sample.size)[0])
@@ -190,13 +239,13 @@ def rate_interval(estimate: float, sample: Sample) -> Reach:
     return rate, max(centre - reach, 0.0), min(centre + reach, 1.0)
 
 
-def _noise(sample: Sample, expected: Floats) -> float:
-    """Return the variance of a single rate around what is expected of it."""
+def _noise(sample: Sample, predicted: Floats) -> float:
+    """Return the variance of a single rate around what is predicted of it."""
     mean = float(sample.rewards.mean())
     most = mean * (1.0 - mean)
     # Rates that are no successes and failures vary less.
     share = float(sample.rewards.var()) / most if most > 0.0 else 1.0
-    within = _within(expected, sample.size)
+    within = _within(predicted, sample.size)
     return share * float((within * (1.0 - within)).mean())
 
 
@@ -206,31 +255,15 @@ def _within(rates: Floats, size: float) -> Floats:
 
 
 def cost_interval(estimate: float, sample: Sample) -> Reach:
-    """Return dollars and an interval that is symmetric in the logarithm.
-
-    A few decisions may make most of the variance. Then it is known badly, and the quantile is
-    that of as many degrees of freedom as decisions of equal influence would have. An estimate that
-    is not modelled varies at least as much as the prices of what the policy chooses: whoever
-    missed the dear ones would not know it.
-    """
-    variance = max(sample.variance, _spread(sample) * estimate**2 / sample.size)
+    """Return dollars and an interval that is symmetric in the logarithm."""
+    variance = sample.observed + sample.foreseen
     if variance <= 0.0:
         return estimate, estimate, estimate
-    fourth = float((sample.influence**4).sum())
-    equal = sample.variance**2 / fourth if fourth > 0.0 else math.inf
-    reach = variance**0.5 * student_quantile(min(sample.size, equal) - 1.0)
+    reach = variance**0.5 * student_quantile(sample.degrees)
     if estimate <= 0.0:
         return 0.0, 0.0, reach
     factor = math.exp(min(reach / estimate, MOST_EXPONENT))
     return estimate, estimate / factor, estimate * factor
-
-
-def _spread(sample: Sample) -> float:
-    """Return the variance of what is expected, as a share of its squared mean."""
-    if sample.is_modelled:
-        return 0.0
-    mean = float(sample.expected.mean())
-    return float(sample.expected.var()) / mean**2 if mean > 0.0 else 0.0
 
 
 def student_quantile(degrees: float) -> float:
@@ -241,7 +274,7 @@ def student_quantile(degrees: float) -> float:
 
     Source: Abramowitz and Stegun, Handbook of Mathematical Functions, 26.7.5.
     """
-    z, v = NORMAL_QUANTILE, max(degrees, 5.0)
+    z, v = NORMAL_QUANTILE, max(degrees, LEAST_DEGREES)
     if math.isinf(v):
         return z
     return (

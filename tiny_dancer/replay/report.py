@@ -22,6 +22,7 @@ from tiny_dancer.replay.off_policy import (
     rate_interval,
     self_normalised,
 )
+from tiny_dancer.replay.outcome_chances import OutcomeChances, chance_inputs
 from tiny_dancer.replay.reward_models import FOLDS, Guesses, RewardModels, reward_inputs
 from tiny_dancer.training.held_back import duplicate_groups, folds
 
@@ -32,8 +33,6 @@ Booleans = NDArray[np.bool_]
 # Below these no interval is trusted.
 LEAST_DECISIONS = 100
 LEAST_EFFECTIVE = 50.0
-# No outcome stands for more than so many that did not come back.
-LEAST_RETURNED = 0.05
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,30 +125,65 @@ def replay(
     Raises:
         NotReadyError: too little was recorded, explored, or came back as outcomes.
     """
-    usable = decisions.can_be_replayed
-    _require_explored(decisions, usable)
-    used = decisions.rows(usable)
-    chosen = choose(used)
-    obeyed = used.is_rule | (chosen == NOBODY)
-    target = np.where(obeyed, used.chosen, chosen)
-    matches = _matches(used, target, obeyed)
-    measures = (
-        _Measure("quality", used.quality, rate_interval, used.expected_of),
-        _Measure("cost", used.cost, cost_interval, functools.partial(price, used), True),
-    )
-    for measure in measures:
-        _require_enough(measure.name, matches.rows(measure.known))
-    learner = _Learner(used, reward_inputs(used), _parts(used, seed), agents, progress)
-    estimates = []
-    for measure in measures:
-        estimates += _estimates(measure, matches, learner, target)
-    return ReplayReport(
-        estimates=estimates,
-        decisions=len(used),
-        not_explored=int((~usable).sum()),
-        agreement=float((target == used.chosen).mean()),
-        unserved=float(((chosen == NOBODY) & ~used.is_rule).mean()),
-    )
+    return ExploredLog.of(decisions, price, agents, seed=seed, progress=progress).replay(choose)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ExploredLog:
+    """Decisions by which policies can be judged, and what was learned from them, once for all.
+
+    Attributes:
+        used: the decisions that can be replayed.
+        not_explored: how many could not.
+        measures: what they led to.
+        learner: from their outcomes.
+    """
+
+    used: LoggedDecisions
+    not_explored: int
+    measures: tuple[_Measure, ...]
+    learner: _Learner
+
+    @classmethod
+    def of(
+        cls,
+        decisions: LoggedDecisions,
+        price: Callable[[LoggedDecisions, Positions], Floats],
+        agents: int,
+        *,
+        seed: int = 0,
+        progress: Callable[[str], None] = lambda message: None,
+    ) -> ExploredLog:
+        """Take what can be replayed; arguments and errors as of ``replay``."""
+        usable = decisions.can_be_replayed
+        _require_explored(decisions, usable)
+        used = decisions.rows(usable)
+        measures = (
+            _Measure("quality", used.quality, rate_interval, used.expected_of),
+            _Measure("cost", used.cost, cost_interval, functools.partial(price, used), True),
+        )
+        learner = _Learner(used, _parts(used, seed), agents, progress)
+        return cls(used, int((~usable).sum()), measures, learner)
+
+    def replay(self, choose: Callable[[LoggedDecisions], Positions]) -> ReplayReport:
+        """Estimate what a policy would have led to; see ``replay``."""
+        used = self.used
+        chosen = choose(used)
+        obeyed = used.is_rule | (chosen == NOBODY)
+        target = np.where(obeyed, used.chosen, chosen)
+        matches = _matches(used, target, obeyed)
+        for measure in self.measures:
+            _require_enough(measure.name, matches.rows(measure.known))
+        estimates = []
+        for measure in self.measures:
+            estimates += _estimates(measure, matches, self.learner, target)
+        return ReplayReport(
+            estimates=estimates,
+            decisions=len(used),
+            not_explored=self.not_explored,
+            agreement=float((target == used.chosen).mean()),
+            unserved=float(((chosen == NOBODY) & ~used.is_rule).mean()),
+        )
 
 
 def _estimates(
@@ -159,15 +193,20 @@ def _estimates(
 
     Outcomes that seldom come back stand for those that did not.
     """
-    chosen = learner.used.chosen
-    likely = matches.standing_for(1.0 / learner.returned(measure, target))
-    predict = learner.learn(measure.rewards, measure.guess, measure.proportional)
+    likely = matches.standing_for(1.0 / learner.chances(measure).of(target))
+    models, guesses = learner.models(measure), measure.guess(target)
     known = likely.rows(measure.known)
     rewards = measure.rewards[measure.known]
+    in_proportion = guesses[measure.known] if measure.proportional else None
+    recorded = learner.used.chosen
     values = {
-        "snips": self_normalised(known, rewards, measure.guess(target), measure.interval),
+        "snips": self_normalised(known, rewards, measure.interval, in_proportion),
         "doubly_robust": doubly_robust(
-            likely, measure.rewards, predict(target), predict(chosen), measure.interval
+            likely,
+            measure.rewards,
+            models.predict(target, guesses),
+            models.predict(recorded, measure.guess(recorded)),
+            measure.interval,
         ),
     }
     return [
@@ -183,33 +222,59 @@ def _estimates(
     ]
 
 
-@dataclass(frozen=True, slots=True, eq=False)
 class _Learner:
-    """Learns from decisions what to expect of every agent; see ``RewardModels``."""
+    """Learns from decisions what to expect of every agent, when it is first asked."""
 
-    used: LoggedDecisions
-    inputs: NDArray[np.float32]
-    parts: list[NDArray[np.int64]]
-    agents: int
-    progress: Callable[[str], None]
+    def __init__(
+        self,
+        used: LoggedDecisions,
+        parts: list[NDArray[np.int64]],
+        agents: int,
+        progress: Callable[[str], None],
+    ) -> None:
+        self.used = used
+        self._parts = parts
+        self._agents = agents
+        self._progress = progress
+        self._models: dict[str, RewardModels] = {}
+        self._chances: dict[str, OutcomeChances] = {}
 
-    def learn(self, rewards: Floats, guess: Prediction, proportional: bool) -> Prediction:
-        """Return predictions by models that did not see the decision."""
-        chosen = self.used.chosen
-        guesses = Guesses(guess(chosen), proportional)
-        models = RewardModels.fit(
-            self.inputs, chosen, rewards, guesses, self.parts, self.agents, self.progress
-        )
-        return lambda agents: models.predict(agents, guess(agents))
+    def models(self, measure: _Measure) -> RewardModels:
+        """Return what foretells a measure, without having seen the decision."""
+        if measure.name not in self._models:
+            chosen = self.used.chosen
+            guesses = Guesses(measure.guess(chosen), measure.proportional)
+            self._models[measure.name] = RewardModels.fit(
+                self._reward_inputs,
+                chosen,
+                measure.rewards,
+                guesses,
+                self._parts,
+                self._agents,
+                self._progress,
+            )
+        return self._models[measure.name]
 
-    def returned(self, measure: _Measure, target: Positions) -> Floats:
-        """Return with which probability the outcome of the agent chosen by the policy is known."""
-        share = float(measure.known.mean())
-        if share == 1.0:
-            return np.ones(len(target))
-        came_back = measure.known.astype(np.float64)
-        expected = self.learn(came_back, lambda agents: np.full(len(agents), share), False)
-        return np.maximum(expected(target), LEAST_RETURNED)
+    def chances(self, measure: _Measure) -> OutcomeChances:
+        """Return with which chance a measure is known."""
+        if measure.name not in self._chances:
+            self._chances[measure.name] = OutcomeChances.fit(
+                self._chance_inputs,
+                self.used.chosen,
+                measure.known,
+                self._parts,
+                self._agents,
+                self._progress,
+            )
+        return self._chances[measure.name]
+
+    @functools.cached_property
+    def _reward_inputs(self) -> NDArray[np.float32]:
+        return reward_inputs(self.used)
+
+    @functools.cached_property
+    def _chance_inputs(self) -> NDArray[np.float32]:
+        return chance_inputs(self.used)
 
 
 def _matches(used: LoggedDecisions, target: Positions, obeyed: Booleans) -> Matches:
@@ -253,7 +318,7 @@ def _require_enough(measure: str, known: Matches) -> None:
         return
     raise NotReadyError(
         "too little was recorded to judge this policy by",
-        detail=f"The {measure} of {outcomes} explored decisions is known, worth {effective:.1f} of "
+        detail=f"The {measure} of {outcomes} decisions is known, worth {effective:.1f} of "
         f"the policy's own; at least {LEAST_DECISIONS} and {LEAST_EFFECTIVE:.0f} are needed.",
         hint="Record outcomes, widen time_range, explore more, or replay a policy that is nearer "
         "to the recorded one.",

@@ -16,11 +16,9 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from tiny_dancer.predictors.observations import Observations
-from tiny_dancer.predictors.request_inputs import RequestInputs
-from tiny_dancer.predictors.ridge_path import fit_ridge
-from tiny_dancer.replay.leading_directions import leading_directions
+from tiny_dancer.replay.linear_fit import linear_fit
 from tiny_dancer.replay.logged_decisions import LoggedDecisions
+from tiny_dancer.replay.seen_requests import seen_requests
 from tiny_dancer.training.held_back import all_but
 
 Floats = NDArray[np.float64]
@@ -29,8 +27,6 @@ Positions = NDArray[np.intp]
 RowNumbers = NDArray[np.int64]
 
 FOLDS = 5
-# Of an embedding.
-DIRECTIONS = 48
 LEXICAL_SCALE = 0.1
 # What guesses leave of an agent with fewer outcomes is predicted by its mean.
 LEAST_OUTCOMES = 20
@@ -41,15 +37,9 @@ MEAN_STRENGTH = 5.0
 
 def reward_inputs(decisions: LoggedDecisions) -> Matrix:
     """Return what the models see of each request: meaning, length, lexical features, [n, k]."""
-    directions = leading_directions(decisions.embeddings, DIRECTIONS)
-    meaning = decisions.embeddings @ directions
     tokens = decisions.input_tokens[:, None].astype(np.float32)
     beside = np.concatenate([tokens, np.log(tokens), decisions.lexical], axis=1)
-    rows = Observations(
-        meaning, beside, np.zeros((len(meaning), 1)), np.ones((len(meaning), 1), bool)
-    )
-    inputs = RequestInputs.fit(rows, embedding_scale=1.0, lexical_scale=LEXICAL_SCALE)
-    return inputs.transform(meaning, beside)
+    return seen_requests(decisions.embeddings, beside, LEXICAL_SCALE)
 
 
 class Guesses(NamedTuple):
@@ -166,7 +156,4 @@ def _fit_agent(inputs: Matrix, left: Floats, overall: float) -> tuple[Floats, fl
     if len(left) < LEAST_OUTCOMES:
         mean = (left.sum() + MEAN_STRENGTH * overall) / (len(left) + MEAN_STRENGTH)
         return np.zeros(inputs.shape[1]), float(mean)
-    none = np.zeros((len(inputs), 0), dtype=np.float32)
-    mask = np.ones((len(inputs), 1), dtype=bool)
-    fit = fit_ridge(inputs, Observations(inputs, none, left[:, None], mask))
-    return fit.coefficients[:, 0], float(fit.offset[0])
+    return linear_fit(inputs, left)

@@ -1,5 +1,6 @@
 import json
 import struct
+import sys
 
 import numpy as np
 import pytest
@@ -52,6 +53,75 @@ def test_a_file_of_pairs_gives_table_and_page(pairs, tmp_path, capsys, monkeypat
         assert name in printed
     page = (tmp_path / "pictures" / "cost-quality.html").read_text()
     assert "share of requests sent to strong" in page
+
+
+def test_without_matplotlib_the_page_is_written_and_the_png_is_missed_aloud(
+    pairs, tmp_path, capsys, monkeypatch
+):
+    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
+    assert evaluate(pairs, "--picture", tmp_path / "pictures") == 0
+    assert [path.name for path in (tmp_path / "pictures").iterdir()] == ["cost-quality.html"]
+    said = capsys.readouterr().err
+    assert "no PNG is written" in said
+    assert "tiny-dancer[evaluation]" in said
+
+
+def test_drawings_of_few_requests_in_which_two_agents_are_as_good_are_left_out(tmp_path, capsys):
+    path = tmp_path / "few.jsonl"
+    qualities = [(1, 0), (0, 1), (1, 1), (0, 1), (0, 0), (1, 0), (0, 1), (1, 1)]
+    path.write_text(
+        "".join(
+            json.dumps({"prompt": f"p {n}", "weak": weak, "strong": strong}) + "\n"
+            for n, (weak, strong) in enumerate(qualities)
+        )
+    )
+    assert evaluate(path) == 0
+    assert "APGR" in capsys.readouterr().out.split("In brackets")[0]
+    path.write_text(
+        "".join(
+            json.dumps({"prompt": f"p {n}", "weak": n % 2, "strong": n % 2}) + "\n"
+            for n in range(8)
+        )
+    )
+    assert evaluate(path) == 0
+    assert "APGR" not in capsys.readouterr().out.split("In brackets")[0]
+
+
+def labelled(count=40):
+    generator = np.random.default_rng(0)
+    of = {"refund": ("money", "back", "refund"), "password": ("login", "password", "forgot")}
+    of[""] = ("river", "song", "weather")
+    for route, words in of.items():
+        for number in range(count):
+            yield f"{' '.join(generator.choice(words, 4))} {number}", route
+
+
+def test_a_file_of_routes_is_judged_before_and_after_a_fit(tmp_path, capsys):
+    path = tmp_path / "routes.csv"
+    path.write_text("text,label\n" + "".join(f"{t},{r}\n" for t, r in labelled()))
+    options = ["--seeds", "1", "--folds", "2", "--models-dir", "models"]
+    assert main(["evaluate", str(path), *options]) == 0
+    printed = capsys.readouterr().out
+    assert "120 requests, 2 routes, 40 out of scope; seeds: 1, parts: 2" in printed
+    for name in ("most frequent route", "nearest utterances", "fitted", "AUROC", "recall"):
+        assert name in printed
+    assert main(["evaluate", str(path), "--picture", str(tmp_path), *options]) == 1
+    assert "--picture means nothing for a file of requests and routes" in capsys.readouterr().err
+
+
+def test_a_split_of_a_file_of_routes(tmp_path, capsys):
+    pairs = [list(row) for row in labelled()]
+    splits = {"train": pairs[::2], "val": pairs[1::4], "test": pairs[3::4]}
+    path = tmp_path / "routes.json"
+    path.write_text(json.dumps(splits, indent=1))
+    options = ["--seeds", "1", "--models-dir", "models"]
+    assert main(["evaluate", str(path), "--split", "test", *options]) == 0
+    assert "60 to learn from, 30 to be judged by" in capsys.readouterr().out
+
+
+def test_splits_mean_nothing_for_agents(pairs, capsys):
+    assert evaluate(pairs, "--split", "test") == 1
+    assert "--split means nothing" in capsys.readouterr().err
 
 
 def test_several_agents_need_prices_for_a_picture(tmp_path, capsys):

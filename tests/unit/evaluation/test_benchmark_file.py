@@ -77,6 +77,33 @@ def test_files_that_cannot_be_read(tmp_path, text, message):
         read_benchmark(path)
 
 
+def test_an_array_does_for_lines(tmp_path):
+    rows = [{"prompt": "p", "weak": 0, "strong": 1}, {"prompt": "q", "weak": 1, "strong": 1}]
+    path = tmp_path / "pairs.json"
+    path.write_text(json.dumps(rows, indent=1))
+    assert read_benchmark(path).quality.tolist() == [[1.0, 0.0], [1.0, 1.0]]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ('{"prompt": "p", "weak": 0, "strong": 1}\n{"weak": 0, "strong": 1}', "row 2 .* no prompt"),
+        ('{"prompt": "p", "scores": {"a": 1}}\n{"prompt": "p"}', "row 2 .* no scores"),
+        ('{"prompt": "p", "scores": {"a": 1}}\n{"prompt": "p", "scores": 3}', "row 2 .* no scores"),
+        ('{"request": "p", "agent": "a", "quality": 1}\n{"agent": "a"}', "row 2 .* no request"),
+        ('{"request": "p", "agent": "a", "quality": 1}\n{"request": "q"}', "row 2 .* no agent"),
+        ('{"prompt": "p", "a": {"b": 1}, "c": 1}', "no number"),
+        ("[1, 2]", "element 1"),
+        ('[{"prompt": "p"', "no JSON"),
+    ],
+)
+def test_rows_that_lack_something_are_named(tmp_path, text, message):
+    path = tmp_path / "rows"
+    path.write_text(text)
+    with pytest.raises(InvalidArgumentError, match=message):
+        read_benchmark(path)
+
+
 def test_a_file_that_is_not_there(tmp_path):
     with pytest.raises(MissingFileError, match=r"nothing\.csv"):
         read_benchmark(tmp_path / "nothing.csv")

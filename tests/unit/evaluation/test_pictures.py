@@ -7,6 +7,7 @@ import pytest
 
 from tiny_dancer.errors import InvalidArgumentError, MissingFileError
 from tiny_dancer.evaluation.cost_quality_picture import CostQualityPicture, round_ticks
+from tiny_dancer.evaluation.drawing import Disc, Line, Words
 from tiny_dancer.evaluation.label_places import label_boxes
 from tiny_dancer.evaluation.results_table import results_table
 
@@ -44,6 +45,29 @@ def test_the_page_needs_nothing_else():
     assert "a &lt;b&gt;" in page
 
 
+def test_intervals_of_single_agents_and_the_oracle_are_bars_over_their_marks():
+    drawn = picture(ranges={"small & fast": (0.4, 0.6)}, oracle_range=(0.85, 0.95)).drawing()
+    bars = [s for s in drawn.shapes if isinstance(s, Line) and s.colour == "#a8a8a8"]
+    assert len(bars) == 2
+    (mark,) = [s for s in drawn.shapes if isinstance(s, Disc) and s.centre[0] < 700]
+    (x, bottom), (same_x, top) = bars[0].points
+    assert x == same_x == mark.centre[0]
+    assert (bottom + top) / 2 == pytest.approx(mark.centre[1])
+    texts = [shape.text for shape in drawn.shapes if isinstance(shape, Words)]
+    assert {"shaded and bars:", "95 % intervals"} <= set(texts)
+    assert "mean quality (0 to 1)" in texts
+
+
+def test_a_name_without_room_covers_a_curve_rather_than_a_mark():
+    marks = [(20.0, 50.0), (40.0, 50.0)]
+    everywhere = (0.0, 0.0, 400.0, 300.0)
+    first, second = label_boxes(marks, [(80.0, 12.0)] * 2, everywhere, [everywhere])
+    for box in (first, second):
+        for x, y in marks:
+            assert not (box[0] < x < box[2] and box[1] < y < box[3])
+    assert first[3] <= second[1] or second[3] <= first[1] or first[2] <= second[0]
+
+
 def test_nothing_to_draw():
     with pytest.raises(InvalidArgumentError, match="nothing to draw"):
         picture(curves={}, singles={}, oracle=None, bands={}).to_svg()
@@ -58,7 +82,6 @@ def test_png_without_matplotlib_says_what_to_do(tmp_path, monkeypatch):
 
 
 def test_png(tmp_path):
-    pytest.importorskip("matplotlib")
     path = tmp_path / "picture.png"
     picture().write_png(path)
     assert path.read_bytes().startswith(b"\x89PNG")

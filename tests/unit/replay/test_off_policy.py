@@ -24,8 +24,8 @@ def draw(count, seed=0, chance=0.2):
     return Matches.of(matching, np.full(count, chance)), rewards
 
 
-def plain(matches, rewards, interval, expected=1.0):
-    return self_normalised(matches, rewards, np.broadcast_to(expected, len(rewards)), interval)
+def plain(matches, rewards, interval, guesses=None):
+    return self_normalised(matches, rewards, interval, guesses)
 
 
 def test_certain_matches_give_the_mean():
@@ -107,13 +107,41 @@ def test_costs_have_a_skewed_interval_above_0():
 
 
 def test_an_estimate_that_saw_no_dear_ones_knows_that_there_are_some():
-    matches = Matches.of(np.ones(100, bool), np.ones(100))
-    costs = np.full(100, 0.02)
-    found = plain(matches, costs, cost_interval, np.repeat([0.01, 0.5], [98, 2]))
+    # The policy chooses the dear agent for every tenth request, and there it was never drawn.
+    matching, guesses = np.ones(200, bool), np.full(200, 0.01)
+    matching[::10], guesses[::10] = False, 0.5
+    matches = Matches.of(matching, np.where(matching, 0.9, 0.1))
+    costs = 2.0 * guesses
+    found = plain(matches, costs, cost_interval, guesses)
     assert found.estimate == pytest.approx(0.02)
-    assert found.high > 0.03
-    unknown = plain(matches, costs, cost_interval, np.nan)
-    assert unknown.high == pytest.approx(0.02)
+    assert found.high > 2 * guesses.mean()
+    for unknown in (None, np.full(200, np.nan), np.zeros(200)):
+        assert plain(matches, costs, cost_interval, unknown).high == pytest.approx(0.02)
+
+
+def test_what_follows_from_the_prices_is_no_more_than_what_is_drawn():
+    # Costs are in proportion to the guesses: all variance is that of which requests were drawn.
+    generator = np.random.default_rng(3)
+    estimates, widths = [], []
+    for _ in range(400):
+        guesses = generator.lognormal(0.0, 0.7, 400)
+        chances = np.where(guesses > 1.0, 0.3, 0.8)
+        matches = Matches.of(generator.random(400) < chances, chances)
+        found = plain(matches, 3.0 * guesses, cost_interval, guesses)
+        estimates.append(np.log(found.estimate))
+        widths.append(np.log(found.high / found.low))
+    deviation = np.mean(widths) / (2.0 * 1.96)
+    assert deviation == pytest.approx(np.std(estimates), rel=0.1)
+
+
+def test_prices_that_have_nothing_to_do_with_the_costs_do_not_widen():
+    generator = np.random.default_rng(4)
+    costs = generator.lognormal(0.0, 0.3, 2000)
+    prices = generator.lognormal(0.0, 1.0, 2000)
+    matches = Matches.of(generator.random(2000) < 0.3, np.full(2000, 0.3))
+    guessed, plainly = (plain(matches, costs, cost_interval, g) for g in (prices, None))
+    assert guessed.estimate == pytest.approx(plainly.estimate)
+    assert (guessed.high - guessed.low) == pytest.approx(plainly.high - plainly.low, rel=0.05)
 
 
 def test_a_cost_below_0_is_0():
