@@ -6,6 +6,10 @@ DATA_DIR holds llmrouter_9models.jsonl.gz. For each stream outcomes are drawn at
 model is trained on them, and the agents that it chooses on all other requests are compared with
 the best single agent. Vectors are cached outside the checkout. ``--quick`` runs on made-up requests
 and needs neither data nor a model.
+
+With ``--url "$(make -s url)"`` each stream goes through SQL, in a database of its own there:
+ruvector_record_usage, ruvector_train_router(), and ruvector_batch_route on ``--decided`` of the
+other requests, drawn at random. The same streams without a database are printed beside it.
 """
 
 from __future__ import annotations
@@ -21,8 +25,10 @@ from typing import NamedTuple
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 import numpy as np
+from learned_model import expected_quality, trained_model
 from numpy.typing import NDArray
 from routing_quality import FILES, cached_embeddings, quick_works
+from streamed_outcomes import Stream, decided_after
 from tqdm import tqdm
 
 from tiny_dancer.agents.agent import Agent
@@ -31,11 +37,8 @@ from tiny_dancer.agents.registry import AgentRegistry
 from tiny_dancer.embedding.provider import open_provider
 from tiny_dancer.evaluation.accuracy import chosen_quality
 from tiny_dancer.evaluation.benchmark_file import read_benchmark
-from tiny_dancer.learning.learned_quality import LearnedQuality
-from tiny_dancer.learning.outcome_table import OutcomeTable
-from tiny_dancer.learning.router_model import RouterModel
 from tiny_dancer.lexical_features import lexical_matrix
-from tiny_dancer.predictors.default_predictor import DEFAULT, predictor_by_name
+from tiny_dancer.predictors.default_predictor import DEFAULT
 from tiny_dancer.settings import Settings
 
 Floats = NDArray[np.float64]
@@ -46,8 +49,9 @@ STREAMS = ((0, True), (30, True), (100, True), (100, False), (300, True))
 
 
 class Requests(NamedTuple):
-    """Embeddings [n, d], lexical features [n, l] and the quality of each agent [n, a]."""
+    """Texts, embeddings [n, d], lexical features [n, l] and the quality of each agent [n, a]."""
 
+    prompts: list[str]
     embeddings: NDArray[np.float32]
     lexical: NDArray[np.float32]
     quality: Floats
@@ -58,22 +62,32 @@ def main() -> None:
     requests = made_up() if options.quick else public(options)
     agents, best = registry(requests.quality), int(requests.quality.mean(axis=0).argmax())
     print(f"{len(requests.quality)} requests, {len(agents)} agents, predictor {options.predictor}")
-    print("outcomes of each agent | requests | gain over best single, points | 95 % | worst")
+    print(
+        "outcomes of each agent | requests | gain over best single, points | 95 % | worst | where"
+    )
     for outcomes, shared in STREAMS:
         if options.outcomes and outcomes not in options.outcomes:
             continue
         if outcomes * (1 if shared else len(agents)) > len(requests.quality) // 2:
             continue
-        gains = [
-            100.0 * gain_of(requests, agents, best, stream, options.predictor)
-            for stream in tqdm(list(draw(requests, outcomes, shared, options.streams)), leave=False)
-        ]
-        error = 1.96 * float(np.std(gains, ddof=1)) / len(gains) ** 0.5
-        print(
-            f"{outcomes:22} | {'shared' if shared else 'own':8} | {np.mean(gains):+.2f} "
-            f"| {np.mean(gains) - error:+.2f} to {np.mean(gains) + error:+.2f} "
-            f"| {np.min(gains):+.2f}"
-        )
+        inside, outside = [], []
+        streams = list(draw(requests, outcomes, shared, options.streams))
+        for stream in tqdm(streams, leave=False, disable=None):
+            if options.url is not None:
+                stream = some_of(stream, options.decided)
+                inside.append(gain_in_database(options.url, requests, best, stream))
+            outside.append(gain_of(requests, agents, best, stream, options.predictor))
+        name = f"{outcomes:22} | {'shared' if shared else 'own':8}"
+        for gains, where in ((inside, "in the database"), (outside, "without one")):
+            if gains:
+                print(f"{name} | {summary(100.0 * np.array(gains))} | {where}", flush=True)
+
+
+def summary(gains: Floats) -> str:
+    """Mean, 95 % interval of the mean, and the worst."""
+    mean = float(gains.mean())
+    error = 1.96 * float(np.std(gains, ddof=1)) / len(gains) ** 0.5 if len(gains) > 1 else np.nan
+    return f"{mean:+.2f} | {mean - error:+.2f} to {mean + error:+.2f} | {gains.min():+.2f}"
 
 
 def arguments() -> argparse.Namespace:
@@ -86,6 +100,8 @@ def arguments() -> argparse.Namespace:
     )
     parser.add_argument("--outcomes", type=int, nargs="*", help="only these numbers of outcomes")
     parser.add_argument("--streams", type=int, default=20)
+    parser.add_argument("--url", help="of a server, to go through SQL; its role a superuser")
+    parser.add_argument("--decided", type=int, default=1000, help="requests decided there")
     parser.add_argument("--predictor", default=DEFAULT)
     parser.add_argument("--quick", action="store_true", help="made-up requests, a smoke test")
     options = parser.parse_args()
@@ -100,12 +116,13 @@ def public(options: argparse.Namespace) -> Requests:
     benchmark = read_benchmark(options.data / FILES["nine"])
     provider = open_provider(options.models_dir / options.model)
     embeddings = cached_embeddings(benchmark.prompts, provider, options.cache)
-    return Requests(embeddings, lexical_matrix(benchmark.prompts), benchmark.quality)
+    lexical = lexical_matrix(benchmark.prompts)
+    return Requests(benchmark.prompts, embeddings, lexical, benchmark.quality)
 
 
 def made_up() -> Requests:
     work = quick_works()[0]
-    return Requests(work.embeddings, work.lexical, work.benchmark.quality)
+    return Requests(work.benchmark.prompts, work.embeddings, work.lexical, work.benchmark.quality)
 
 
 def registry(quality: Floats) -> AgentRegistry:
@@ -115,48 +132,47 @@ def registry(quality: Floats) -> AgentRegistry:
     return AgentRegistry(agents, dimension=1)
 
 
-def draw(
-    requests: Requests, outcomes: int, shared: bool, streams: int
-) -> Iterator[tuple[Rows, Rows, Rows]]:
+def draw(requests: Requests, outcomes: int, shared: bool, streams: int) -> Iterator[Stream]:
     """Yield the requests and the agents of the outcomes of each stream, and the other requests."""
     count, agents = requests.quality.shape
     for seed in range(streams):
         order = np.random.default_rng(seed).permutation(count)
         drawn = order[: outcomes if shared else outcomes * agents]
         asked = np.repeat(drawn, agents) if shared else drawn
-        yield asked, np.tile(np.arange(agents), outcomes), order[len(drawn) :]
+        yield Stream(asked, np.tile(np.arange(agents), outcomes), order[len(drawn) :])
+
+
+def some_of(stream: Stream, count: int) -> Stream:
+    """Leave some of the requests to be decided, in ascending order."""
+    return stream._replace(others=np.sort(stream.others[:count]))
+
+
+def gain_in_database(url: str, requests: Requests, best: int, stream: Stream) -> float:
+    """Return what ``gain_of`` does, of what a database decides."""
+    chosen = decided_after(url, requests.prompts, requests.embeddings, requests.quality, stream)
+    quality = requests.quality[stream.others]
+    return float((quality[np.arange(len(quality)), chosen] - quality[:, best]).mean())
 
 
 def gain_of(
     requests: Requests,
     agents: AgentRegistry,
     best: int,
-    stream: tuple[Rows, Rows, Rows],
+    stream: Stream,
     predictor: str,
 ) -> float:
     """Return the gain in mean quality over the best single agent, on the other requests."""
     asked, acting, others = stream
-    near = np.zeros((len(others), len(agents)))
     if len(asked):
-        model = trained(requests, asked, acting, predictor)
-        learned = LearnedQuality(model, agents, AgentPerformance(agents, Settings()), 0.0)
-        heads = learned.head_log_odds_batch(requests.embeddings[others], requests.lexical[others])
-        expected = learned.expected(heads, near)
+        model = trained_model(*requests[1:], asked, acting, predictor=predictor)
+        expected = expected_quality(
+            model, agents, requests.embeddings[others], requests.lexical[others]
+        )
     else:
-        expected = near + AgentPerformance(agents, Settings()).log_odds
+        level = AgentPerformance(agents, Settings()).log_odds
+        expected = np.broadcast_to(level, (len(others), len(agents)))
     quality = requests.quality[others]
     return float((chosen_quality(expected, quality) - quality[:, best]).mean())
-
-
-def trained(requests: Requests, asked: Rows, acting: Rows, predictor: str) -> RouterModel:
-    """Train as ruvector_train_router() does: with a tenth held back."""
-    table = OutcomeTable.of(
-        requests.embeddings, requests.lexical, asked, acting, requests.quality[asked, acting]
-    )
-    rows, _ = table.held_back()
-    training = table.observations.rows(rows)
-    fitted = predictor_by_name(predictor).learn(training)
-    return RouterModel.trained_on(fitted, training, table, rows, model_id=0, last_usage_id=0)
 
 
 if __name__ == "__main__":

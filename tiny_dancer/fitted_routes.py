@@ -21,6 +21,7 @@ from tiny_dancer.route_conditions import RequestContext
 from tiny_dancer.route_evidence import centres, density
 from tiny_dancer.route_head import CANDIDATES, RouteHead
 from tiny_dancer.route_similarity import pooled_of, pooled_similarity
+from tiny_dancer.route_wording import NO_WORDS, Buckets, word_buckets, wording_evidence
 from tiny_dancer.semantic_routes import (
     HALF_UNIT,
     Gate,
@@ -80,7 +81,9 @@ class FittedRoutes:
         self._routes = routes
         self._head = head
         kept = np.flatnonzero(places >= 0)
-        kept = kept[np.argsort(places[kept], kind="stable")]
+        kept = kept[np.argsort(places[kept], kind="stable")].astype(np.intp)
+        self._rows = kept
+        self._has_wording = head.wording.shape[1] > 0
         self._fitted: Positions = places[kept].astype(np.intp)
         self._weights = np.ascontiguousarray(head.heads[kept, :-1])
         self._offsets = np.ascontiguousarray(head.heads[kept, -1])
@@ -113,6 +116,7 @@ class FittedRoutes:
         context: RequestContext | None = None,
         closed: Container[int] = frozenset(),
         target_agents: Collection[str] | None = None,
+        text: str | None = None,
     ) -> list[RouteMatch]:
         """Return up to k routes that the request may take, best first.
 
@@ -120,8 +124,9 @@ class FittedRoutes:
         """
         gate = self.gate(now, context, closed, target_agents)
         most = max(CANDIDATES, k + SPARE)
+        words = self._words(text)
         while True:
-            judged = self._judged(embedding, most)
+            judged = self._judged(embedding, words, most)
             matches, was_refused = self._rank(judged, k, gate)
             if judged.is_whole or not was_refused or len(matches) == k:
                 return matches
@@ -137,9 +142,9 @@ class FittedRoutes:
         """Return what says whether a route may be taken; the arguments are match_route's."""
         return self._routes.gate(now, context, closed, target_agents)
 
-    def judge(self, embedding: Vectors) -> RouteVerdict:
+    def judge(self, embedding: Vectors, text: str | None = None) -> RouteVerdict:
         """Return what is made of a request, conditions aside."""
-        judged = self._judged(embedding, CANDIDATES)
+        judged = self._judged(embedding, self._words(text), CANDIDATES)
         matches, _ = self._rank(judged, 1, None)
         margin = max(judged.margins)
         if matches:
@@ -147,15 +152,19 @@ class FittedRoutes:
         best = max(range(len(judged.positions)), key=judged.confidences.__getitem__)
         return RouteVerdict(judged.positions[best], judged.confidences[best], margin)
 
-    def _judged(self, embedding: Vectors, most: int) -> JudgedRoutes:
+    def _words(self, text: str | None) -> Buckets:
+        return NO_WORDS if text is None or not self._has_wording else word_buckets(text)
+
+    def _judged(self, embedding: Vectors, words: Buckets, most: int) -> JudgedRoutes:
         """Judge the routes that the linear head finds likeliest, and those it does not know."""
         head, linear = self._head, self._weights.dot(embedding)
         linear += self._offsets
         count = len(linear)
-        positions = self._fitted
+        positions, rows = self._fitted, self._rows
         if count > most:
             likeliest = np.argpartition(linear, count - most)[count - most :]
             positions, linear = positions[likeliest], linear[likeliest]
+            rows = rows[likeliest]
         known = len(positions)
         if len(self._unfitted):
             positions = np.concatenate([positions, self._unfitted])
@@ -163,7 +172,10 @@ class FittedRoutes:
         if known < len(positions):
             estimated = head.estimated_linear(near[known:], central[known:])
             linear = np.concatenate([linear, estimated])
-        log_odds = head.log_odds(linear, near, central)
+        spelled = head.estimated_wording(linear, near, central)
+        if len(words):
+            spelled[:known] = wording_evidence(head.wording, rows, words)
+        log_odds = head.log_odds(linear, near, central, spelled)
         margins = head.scope_of(log_odds, near, central) - self._scope_cuts[positions]
         if self._has_cuts:
             by_similarity = self._pooled(cosines, positions) - self._cuts[positions]

@@ -1,7 +1,8 @@
 """Fitting the head of semantic routes to examples of what they take, and of what none takes.
 
-The linear heads are trained twice: on all examples, and by folds, so that each example is judged by
-heads that did not see it. Its own utterance is left out of density and centrality, too. On that
+The linear heads and the weights of the wording are trained twice: on all examples, and by folds, so
+that each example is judged by what did not see it. Its own utterance is left out of density and
+centrality, too. On that
 honest evidence the weights of the log-odds (maximum likelihood), those of the scope (logistic
 regression against the examples out of scope) and the thresholds are fitted.
 """
@@ -18,6 +19,7 @@ from numpy.typing import NDArray
 from tiny_dancer.errors import InvalidArgumentError
 from tiny_dancer.route_evidence import centres, of_sums, unit_rows
 from tiny_dancer.route_head import CANDIDATES, RouteHead, probabilities
+from tiny_dancer.route_wording import Buckets, wording_evidence, wording_weights
 from tiny_dancer.training.held_back import folds
 from tiny_dancer.training.softmax_regression import fit_softmax_regression
 
@@ -32,7 +34,7 @@ OUT_OF_SCOPE = -1
 
 PENALTY = 1.0 / 30.0
 STEPS = 60
-SHARPNESS = (15.0, 30.0)
+SHARPNESS = (15.0, 30.0, 45.0)
 MOST_JUDGED = 6_000
 """So many examples are enough to calibrate by."""
 MANY = 5_000
@@ -41,13 +43,14 @@ ROWS_AT_ONCE = 256
 FEWEST_TO_CALIBRATE = 10
 
 # What holds where there is nothing to fit by: as fitted on public intents with MiniLM.
-USUAL_EVIDENCE = np.array([1.0, 12.0, -2.0])
+USUAL_EVIDENCE = np.array([1.0, 12.0, -2.0, 0.2])
 USUAL_SCOPE = np.array([1.0, 0.0, 1.7])
 # How far the weights may move from the usual ones, as a penalty in rows; features standardised.
 EVIDENCE_PENALTY = 1.0
 SCOPE_PENALTY = 1.0
 # So many examples of a route weigh as much as all routes together in its threshold.
 THRESHOLD_STRENGTH = 40.0
+LAST_BITS = 1e-5
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -59,11 +62,13 @@ class Utterances:
         counts: of each route, at least 1, [routes].
         are_examples: whether each is one of what people write; not so a description,
             [utterances].
+        words: of each, see ``word_buckets``; empty where no text is known, [utterances].
     """
 
     vectors: Vectors
     counts: Rows
     are_examples: NDArray[np.bool_]
+    words: tuple[Buckets, ...]
 
     @property
     def starts(self) -> Routes:
@@ -77,7 +82,8 @@ class Utterances:
 
     def examples(self) -> Examples:
         """Return those that are examples."""
-        return Examples(self.vectors[self.are_examples], self.owners[self.are_examples])
+        everything = Examples(self.vectors, self.owners, self.words)
+        return everything.take(np.flatnonzero(self.are_examples))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -87,18 +93,23 @@ class Examples:
     Attributes:
         vectors: unit rows, [n, dimension].
         routes: position of each one's route, or OUT_OF_SCOPE, [n].
+        words: of each, see ``word_buckets``; empty where its text is not known, [n].
     """
 
     vectors: Vectors
     routes: Routes
+    words: tuple[Buckets, ...]
 
     def __len__(self) -> int:
         return len(self.routes)
 
     def distinct(self) -> Examples:
         """Return them without repetitions, in an order that does not depend on the present one."""
+        spelled = [words.tobytes() for words in self.words]
+        order = sorted(range(len(self)), key=spelled.__getitem__)
         keys = self.identities()
-        places = dict(zip(keys, range(len(keys)), strict=True))
+        # Of equal vectors the last spelling stands for all: any would do, if it is always the same.
+        places = {keys[place]: place for place in order}
         kept = [places[key] for key in sorted(places)]
         return self.take(np.array(kept, np.int64))
 
@@ -109,13 +120,15 @@ class Examples:
 
     def take(self, rows: Rows) -> Examples:
         """Return some of them."""
-        return Examples(self.vectors[rows], self.routes[rows])
+        words = tuple(self.words[row] for row in rows.tolist())
+        return Examples(self.vectors[rows], self.routes[rows], words)
 
     def joined(self, others: Examples) -> Examples:
         """Return them and others."""
         return Examples(
             np.concatenate([self.vectors, others.vectors]),
             np.concatenate([self.routes, others.routes]),
+            self.words + others.words,
         )
 
 
@@ -129,6 +142,7 @@ class Judged:
         linear: evidence for each candidate, [n, c].
         densities: by sharpness, each [n, c].
         centrality: [n, c].
+        wording: evidence of the spelling, [n, c].
     """
 
     routes: Routes
@@ -136,6 +150,25 @@ class Judged:
     linear: Vectors
     densities: dict[float, Vectors]
     centrality: Vectors
+    wording: Vectors
+
+    def evidence(self, sharpness: float) -> Floats:
+        """Return all evidence with the density of one sharpness, [n, c, EVIDENCE]."""
+        kinds = [self.linear, self.densities[sharpness], self.centrality, self.wording]
+        return np.stack(kinds, axis=2).astype(np.float64)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Learned:
+    """What is learned of examples at once.
+
+    Attributes:
+        heads: linear weights, offset last, [routes, dimension + 1].
+        wording: weights of the spelling, [routes, buckets].
+    """
+
+    heads: Vectors
+    wording: Vectors
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -188,14 +221,14 @@ def fit_route_head(
         )
     inside = inside.joined(utterances.examples()).distinct()
     count = len(utterances.counts)
-    heads = _linear_heads(inside.joined(descriptions), count, "all examples", progress)
+    learned = _learn(inside.joined(descriptions), count, "all examples", progress)
     judged = _judge_inside(utterances, inside, descriptions, count, seed, progress)
-    rejected = _judge(utterances, heads, outside, progress)
-    return _calibrated(heads, judged, rejected, acceptance, count)
+    rejected = _judge(utterances, learned, outside, progress)
+    return _calibrated(learned, judged, rejected, acceptance, count)
 
 
-def _linear_heads(rows: Examples, count: int, what: str, progress: Progress) -> Vectors:
-    return fit_softmax_regression(
+def _learn(rows: Examples, count: int, what: str, progress: Progress) -> Learned:
+    heads = fit_softmax_regression(
         rows.vectors,
         rows.routes,
         count,
@@ -203,6 +236,7 @@ def _linear_heads(rows: Examples, count: int, what: str, progress: Progress) -> 
         steps=STEPS,
         after=lambda step: progress(f"learning from {what}: step {step} of at most {STEPS}"),
     )
+    return Learned(heads, wording_weights(rows.words, rows.routes, count))
 
 
 def _judge_inside(
@@ -213,7 +247,7 @@ def _judge_inside(
     seed: int,
     progress: Progress,
 ) -> Judged:
-    """Judge examples by heads that did not see them."""
+    """Judge examples by what did not see them."""
     parts = FOLDS if len(inside) <= MANY else FOLDS_OF_MANY
     dealt = folds(np.arange(len(inside)), inside.routes.astype(np.int64), parts, seed)
     most = math.ceil(MOST_JUDGED / parts)
@@ -223,17 +257,16 @@ def _judge_inside(
         others = np.setdiff1d(np.arange(len(inside)), part)
         if not len(part) or not len(others):
             continue
-        learned = inside.take(others).joined(descriptions)
-        what = f"part {number} of {parts}"
-        heads = _linear_heads(learned, count, what, progress)
-        known = np.isin(inside.routes[part], learned.routes)
+        rest = inside.take(others).joined(descriptions)
+        learned = _learn(rest, count, f"part {number} of {parts}", progress)
+        known = np.isin(inside.routes[part], rest.routes)
         sample = generator.permutation(part[known])[:most]
-        judged.append(_judge(utterances, heads, inside.take(np.sort(sample)), progress))
+        judged.append(_judge(utterances, learned, inside.take(np.sort(sample)), progress))
     return _concatenated(judged)
 
 
 def _judge(
-    utterances: Utterances, heads: Vectors, examples: Examples, progress: Progress
+    utterances: Utterances, learned: Learned, examples: Examples, progress: Progress
 ) -> Judged:
     """Collect the evidence on examples, each one's own utterance left out."""
     own = _own_utterances(utterances, examples)
@@ -243,7 +276,9 @@ def _judge(
     for start in range(0, len(examples), ROWS_AT_ONCE):
         part = examples.take(np.arange(start, min(start + ROWS_AT_ONCE, len(examples))))
         pieces.append(
-            _judge_some(utterances, heads, part, own[start : start + ROWS_AT_ONCE], middles, usual)
+            _judge_some(
+                utterances, learned, part, own[start : start + ROWS_AT_ONCE], middles, usual
+            )
         )
         progress(f"judged {start + len(part)} of {len(examples)} examples")
     return _concatenated(pieces)
@@ -251,14 +286,14 @@ def _judge(
 
 def _own_utterances(utterances: Utterances, examples: Examples) -> Rows:
     """Return which utterance each example is, -1 for none."""
-    known = Examples(utterances.vectors, utterances.owners).identities()
+    known = Examples(utterances.vectors, utterances.owners, utterances.words).identities()
     places = dict(zip(known, range(len(known)), strict=True))
     return np.array([places.get(key, -1) for key in examples.identities()], np.int64)
 
 
 def _judge_some(
     utterances: Utterances,
-    heads: Vectors,
+    learned: Learned,
     examples: Examples,
     own: Rows,
     middles: Vectors,
@@ -266,7 +301,7 @@ def _judge_some(
 ) -> Judged:
     vectors, routes = examples.vectors, examples.routes
     rows = np.arange(len(examples))
-    linear = vectors @ heads[:, :-1].T + heads[:, -1]
+    linear = vectors @ learned.heads[:, :-1].T + learned.heads[:, -1]
     candidates = _candidates(linear, routes)
     starts, counts = utterances.starts, utterances.counts
     near = np.exp(np.float32(SHARPNESS[0]) * (vectors @ utterances.vectors.T - np.float32(1.0)))
@@ -287,6 +322,12 @@ def _judge_some(
         linear[rows[:, None], candidates],
         densities,
         centrality[rows[:, None], candidates],
+        np.stack(
+            [
+                wording_evidence(learned.wording, routes_of, words)
+                for routes_of, words in zip(candidates, examples.words, strict=True)
+            ]
+        ),
     )
 
 
@@ -303,18 +344,21 @@ def _concatenated(parts: list[Judged]) -> Judged:
     if not parts:
         nothing = np.zeros((0, 1), np.float32)
         none = np.zeros((0, 1), np.intp)
-        return Judged(none[:, 0], none, nothing, dict.fromkeys(SHARPNESS, nothing), nothing)
+        return Judged(
+            none[:, 0], none, nothing, dict.fromkeys(SHARPNESS, nothing), nothing, nothing
+        )
     return Judged(
         np.concatenate([p.routes for p in parts]),
         np.concatenate([p.candidates for p in parts]),
         np.concatenate([p.linear for p in parts]),
         {s: np.concatenate([p.densities[s] for p in parts]) for s in SHARPNESS},
         np.concatenate([p.centrality for p in parts]),
+        np.concatenate([p.wording for p in parts]),
     )
 
 
 def _calibrated(
-    heads: Vectors, judged: Judged, rejected: Judged, acceptance: float, count: int
+    learned: Learned, judged: Judged, rejected: Judged, acceptance: float, count: int
 ) -> RouteFit:
     sharpness, evidence = _evidence_weights(judged)
     guesses, confidences, features = _guess(judged, sharpness, evidence)
@@ -324,12 +368,14 @@ def _calibrated(
     outside_scope = outside @ scope[:-1] + scope[-1]
     thresholds = _thresholds(inside_scope, guesses, count, acceptance)
     head = RouteHead(
-        heads=heads,
+        heads=learned.heads,
         thresholds=thresholds.astype(np.float32),
         sharpness=sharpness,
         evidence=evidence.astype(np.float32),
         scope=scope.astype(np.float32),
         estimate=_linear_estimate(judged, sharpness).astype(np.float32),
+        wording=learned.wording,
+        wording_estimate=_wording_estimate(judged, sharpness).astype(np.float32),
     )
     all_guesses = np.concatenate([guesses, outside_guesses])
     return RouteFit(
@@ -348,9 +394,8 @@ def _evidence_weights(judged: Judged) -> tuple[float, Floats]:
         return SHARPNESS[-1], usual
     wanted = (judged.candidates == judged.routes[:, None]).argmax(axis=1)
     fits = []
-    for sharpness, density in judged.densities.items():
-        stacked = np.stack([judged.linear, density, judged.centrality], axis=2)
-        weights, loss = _conditional_logit(stacked.astype(np.float64), wanted, usual)
+    for sharpness in judged.densities:
+        weights, loss = _conditional_logit(judged.evidence(sharpness), wanted, usual)
         fits.append((loss, sharpness, weights))
     _, sharpness, weights = min(fits, key=lambda fit: fit[0])
     return sharpness, weights
@@ -393,8 +438,7 @@ def _conditional_logit(features: Floats, wanted: Routes, usual: Floats) -> tuple
 def _guess(judged: Judged, sharpness: float, evidence: Floats) -> tuple[Routes, Floats, Floats]:
     """Return the likeliest route of each example, its confidence, and what its scope rests on."""
     density = judged.densities[sharpness]
-    stacked = np.stack([judged.linear, density, judged.centrality], axis=2)
-    log_odds = stacked.astype(np.float64) @ evidence
+    log_odds = judged.evidence(sharpness) @ evidence
     rows, best = np.arange(len(log_odds)), log_odds.argmax(axis=1)
     features = np.stack(
         [log_odds[rows, best], density[rows, best], judged.centrality[rows, best]], axis=1
@@ -457,22 +501,37 @@ def _thresholds(scope: Floats, guesses: Routes, count: int, acceptance: float) -
         if len(of_route):
             trust = len(of_route) / (len(of_route) + THRESHOLD_STRENGTH)
             shift[route] = trust * (float(np.median(of_route)) - middle)
-    return shift + float(np.quantile(scope - shift[guesses], 1.0 - acceptance))
+    # The example that a threshold was taken from passes it, whatever the last bits say.
+    return shift + float(np.quantile(scope - shift[guesses], 1.0 - acceptance)) - LAST_BITS
 
 
 def _linear_estimate(judged: Judged, sharpness: float) -> Floats:
-    """Return the weights that tell linear evidence from density and centrality.
-
-    Right candidates weigh as much as wrong ones.
-    """
-    # With a single candidate there is nothing to tell it from.
-    if len(judged.routes) < FEWEST_TO_CALIBRATE or judged.candidates.shape[1] < 2:
+    """Return the weights that tell linear evidence from density and centrality."""
+    if not _is_enough(judged):
         return np.array([5.0, 5.0, -5.0])
-    density = judged.densities[sharpness].ravel().astype(np.float64)
-    rows = np.stack([density, judged.centrality.ravel(), np.ones(len(density))], axis=1)
+    return _regression(judged, [judged.densities[sharpness], judged.centrality], judged.linear)
+
+
+def _wording_estimate(judged: Judged, sharpness: float) -> Floats:
+    """Return the weights that tell the evidence of the wording from all other evidence."""
+    if not _is_enough(judged):
+        return np.zeros(4)
+    others = [judged.linear, judged.densities[sharpness], judged.centrality]
+    return _regression(judged, others, judged.wording)
+
+
+def _is_enough(judged: Judged) -> bool:
+    # With a single candidate there is nothing to tell it from.
+    return len(judged.routes) >= FEWEST_TO_CALIBRATE and judged.candidates.shape[1] > 1
+
+
+def _regression(judged: Judged, evidence: list[Vectors], goal: Vectors) -> Floats:
+    """Return the weights of some evidence, then an offset; right candidates weigh as wrong ones."""
+    known = [values.ravel().astype(np.float64) for values in evidence]
+    rows: Floats = np.stack([*known, np.ones(goal.size)], axis=1)
     is_right = (judged.candidates == judged.routes[:, None]).ravel()
-    weight = np.where(is_right, judged.candidates.shape[1] - 1.0, 1.0)
-    product = (rows * weight[:, None]).T @ rows
-    product[np.diag_indices(3)] += 1e-3 * weight.sum() * np.array([1.0, 1.0, 1e-6])
-    estimate: Floats = np.linalg.solve(product, rows.T @ (weight * judged.linear.ravel()))
-    return estimate
+    weight: Floats = np.where(is_right, judged.candidates.shape[1] - 1.0, 1.0)
+    product: Floats = (rows * weight[:, None]).T @ rows
+    penalty = np.append(np.ones(len(known)), 1e-6)
+    product[np.diag_indices(len(penalty))] += 1e-3 * weight.sum() * penalty
+    return np.asarray(np.linalg.solve(product, rows.T @ (weight * goal.ravel())), np.float64)

@@ -1,14 +1,16 @@
 """What is learned of semantic routes: which one a request means, how surely, and whether any.
 
-Three kinds of evidence speak for a route: a linear head over the embedding, trained on examples;
-the density of the route's utterances near the request; and its centrality (``route_evidence``).
+Four kinds of evidence speak for a route: a linear head over the embedding, trained on examples;
+the density of the route's utterances near the request; its centrality (``route_evidence``); and
+how the request is spelled (``route_wording``).
 Their weighted sum is the route's log-odds against the others, and the softmax of these over the
 routes is the confidence: the probability that the route is right, given that one of them is.
 Another weighted sum, over the same evidence, tells requests that mean one of the routes from those
 that mean none; each route has a threshold on it.
 
 A route that was made after the fit has no linear head: what one would say is estimated from density
-and centrality, so that it takes its place among the others.
+and centrality, so that it takes its place among the others. So is what the wording would say, of
+such a route and of a request whose text is not known.
 """
 
 from __future__ import annotations
@@ -20,12 +22,13 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from tiny_dancer.route_wording import BUCKETS
 from tiny_dancer.weights import DamagedWeightsError, Float32Array, from_blob, to_blob
 
 Vectors = NDArray[np.float32]
 
-LINEAR, DENSITY, CENTRALITY = range(3)
-EVIDENCE = 3
+LINEAR, DENSITY, CENTRALITY, WORDING = range(4)
+EVIDENCE = 4
 """How many kinds of evidence there are."""
 CANDIDATES = 12
 """Routes with the most linear evidence that are compared; the others are hardly likely."""
@@ -43,6 +46,9 @@ class RouteHead:
         scope: weights of log-odds, density and centrality in the scope, then its offset, [4].
         estimate: of the linear evidence of a route without head: the weights of density and
             centrality, then the offset, [3].
+        wording: weights of the spelling, [routes, buckets]; [routes, 0] where it plays no part.
+        wording_estimate: of the evidence of the wording where it is not known: the weights of
+            linear evidence, density and centrality, then the offset, [4].
     """
 
     heads: Vectors
@@ -51,6 +57,8 @@ class RouteHead:
     evidence: Vectors
     scope: Vectors
     estimate: Vectors
+    wording: Vectors
+    wording_estimate: Vectors
 
     @property
     def dimension(self) -> int:
@@ -69,11 +77,27 @@ class RouteHead:
         )
         return estimated
 
-    def log_odds(self, linear: Vectors, density: Vectors, centrality: Vectors) -> Vectors:
+    def estimated_wording(self, linear: Vectors, density: Vectors, centrality: Vectors) -> Vectors:
+        """Return what the wording would probably say for routes."""
+        weights = self.wording_estimate
+        estimated: Vectors = (
+            weights[LINEAR] * linear
+            + weights[DENSITY] * density
+            + weights[CENTRALITY] * centrality
+            + weights[-1]
+        )
+        return estimated
+
+    def log_odds(
+        self, linear: Vectors, density: Vectors, centrality: Vectors, wording: Vectors
+    ) -> Vectors:
         """Return the log-odds of routes against each other, of the shape of the evidence."""
         weights = self.evidence
         summed: Vectors = (
-            weights[LINEAR] * linear + weights[DENSITY] * density + weights[CENTRALITY] * centrality
+            weights[LINEAR] * linear
+            + weights[DENSITY] * density
+            + weights[CENTRALITY] * centrality
+            + weights[WORDING] * wording
         )
         return summed
 
@@ -94,6 +118,8 @@ class RouteHead:
             "evidence": self.evidence,
             "scope": self.scope,
             "estimate": self.estimate,
+            "wording": self.wording,
+            "wording_estimate": self.wording_estimate,
         }
         return to_blob(tensors, {"kind": "route head", **(description or {})})
 
@@ -106,6 +132,8 @@ class RouteHead:
                 names ``where``.
         """
         tensors, description = from_blob(blob, where=where)
+        if "wording" not in tensors:
+            tensors = _without_wording(tensors)
         shapes = {name: tensor.shape for name, tensor in tensors.items()}
         heads = shapes.get("heads", ())
         wanted = {
@@ -115,6 +143,10 @@ class RouteHead:
             "evidence": (EVIDENCE,),
             "scope": (4,),
             "estimate": (3,),
+            "wording": heads[:1] + shapes["wording"][1:]
+            if shapes["wording"][1:] in ((0,), (BUCKETS,))
+            else None,
+            "wording_estimate": (EVIDENCE,),
         }
         if description.get("kind") != "route head" or shapes != wanted:
             raise DamagedWeightsError(
@@ -123,6 +155,17 @@ class RouteHead:
             )
         sharpness = float(tensors.pop("sharpness")[0])
         return cls(sharpness=sharpness, **tensors)
+
+
+def _without_wording(tensors: Mapping[str, Float32Array]) -> dict[str, Float32Array]:
+    """Complete the tensors of a head of version 0.1, which did not look at the wording."""
+    evidence = tensors.get("evidence", np.zeros(0, np.float32))
+    return {
+        **tensors,
+        "evidence": np.append(evidence, np.float32(0.0)),
+        "wording": np.zeros((len(tensors.get("thresholds", ())), 0), np.float32),
+        "wording_estimate": np.zeros(EVIDENCE, np.float32),
+    }
 
 
 def probabilities(log_odds: NDArray[Any]) -> NDArray[np.float64]:

@@ -198,6 +198,7 @@ class SemanticRoutes:
         context: RequestContext | None = None,
         closed: Container[int] = frozenset(),
         target_agents: Collection[str] | None = None,
+        text: str | None = None,
     ) -> list[RouteMatch]:
         """Return up to k routes that the request may take, best first.
 
@@ -208,6 +209,7 @@ class SemanticRoutes:
             context: of the request, for conditions on it.
             closed: positions of routes that can not be taken now, whatever their conditions.
             target_agents: only routes to one of these; by default to any.
+            text: of the request, where it is known; a fit learned from it, similarity does not.
         """
         gate = self.gate(now, context, closed, target_agents)
         most = 2 * k + SHORTLIST
@@ -237,8 +239,11 @@ class SemanticRoutes:
         )
         return matches[0] if matches else None
 
-    def judge(self, embedding: Vectors) -> RouteVerdict:
-        """Return what is made of a request, conditions aside; there must be a route."""
+    def judge(self, embedding: Vectors, text: str | None = None) -> RouteVerdict:
+        """Return what is made of a request, conditions aside; there must be a route.
+
+        The arguments are those of match_route.
+        """
         shortlist = self.shortlist(embedding, SHORTLIST)
         similarity, positions = shortlist.similarity, shortlist.positions
         cuts = self._cuts if positions is None else self._cuts[positions]

@@ -40,10 +40,11 @@ class Settings:
         "long as the outcomes agree with it; where they do not, prior_strength",
     )
     learning_strength: float = _setting(
-        400.0,
+        300.0,
         0.001,
         1_000_000.0,
-        "different requests of an agent after which what was learned from them counts half",
+        "different requests of an agent after which what was learned from them counts half as much "
+        "as it ever will",
     )
     live_state_seconds: float = _setting(
         1.0,

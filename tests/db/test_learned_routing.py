@@ -168,7 +168,7 @@ def test_outcomes_as_expected_change_nothing(learned_for_now, by):
         if by == "decision":
             row = route(learned_for_now, made["request"], excluded_agents=["adder"], record=True)
             made = {"decision_id": row.decision_id}
-        record(learned_for_now, "poet", n % 5 == 0, **made)
+        record(learned_for_now, "poet", n % 4 == 0, **made)
     after = predicted(learned_for_now, SUM)["poet"], predicted(learned_for_now, POEM)["poet"]
     assert after == pytest.approx(before, abs=0.04)
     noted = "foreseen_outcomes" if by == "request" else "decisions"

@@ -85,6 +85,25 @@ def test_the_same_data_and_seed_give_the_same_weights(routes):
     assert [row.active for row in fits(routes)] == [True, False, False]
 
 
+def test_the_wording_counts_beside_a_given_embedding(routes):
+    fit(routes, acceptance=1.0)
+    text = "print the invoice of my order"
+    [vector] = routes.execute("SELECT ruvector_embed(%s)::real[]", [text]).fetchone()
+    [made], [given], [alone], [other] = (
+        semantic_route(routes, query, embedding=embedding, top_k=1)
+        for query, embedding in (
+            (text, None), (text, vector), (None, vector), ("refund my order", vector)
+        )
+    )  # fmt: skip
+    assert made.confidence == pytest.approx(given.confidence, abs=1e-5)
+    assert made.route_name == given.route_name == alone.route_name == "invoice"
+    assert alone.confidence != pytest.approx(given.confidence, abs=1e-5)
+    assert other.route_name != "invoice" or other.confidence < given.confidence
+    long = "invoice " * 130_000
+    with refused("22023", "query"):
+        semantic_route(routes, long, embedding=vector)
+
+
 def test_acceptance_sets_how_much_is_taken(routes):
     few = fit(routes, acceptance=0.6)
     many = fit(routes, acceptance=1.0)

@@ -4,12 +4,20 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from route_examples import DIMENSION, anywhere, clusters, fitted, no_examples
+from route_examples import (
+    DIMENSION,
+    anywhere,
+    clusters,
+    fitted,
+    no_examples,
+    without_text,
+    wordless,
+)
 
 from tiny_dancer.errors import InvalidArgumentError
 from tiny_dancer.fitted_routes import FittedRoutes
 from tiny_dancer.route_evidence import FLOOR, density, of_sums
-from tiny_dancer.route_fitting import OUT_OF_SCOPE, Examples, Utterances, fit_route_head
+from tiny_dancer.route_fitting import OUT_OF_SCOPE, Utterances, fit_route_head
 from tiny_dancer.route_head import RouteHead, probabilities
 from tiny_dancer.semantic_routes import SemanticRoute, SemanticRoutes
 from tiny_dancer.weights import DamagedWeightsError, from_blob, to_blob
@@ -52,8 +60,8 @@ def test_what_is_measured_is_of_examples_held_back():
     assert (fit.margins[inside] >= 0).mean() == pytest.approx(0.95, abs=0.03)
     # Clusters without any structure: whoever judged them by themselves would find them all.
     noise = anywhere(60, seed=3)
-    utterances = Utterances(noise, np.full(6, 10), np.ones(60, bool))
-    examples = Examples(noise, np.repeat(np.arange(6), 10))
+    utterances = Utterances(noise, np.full(6, 10), np.ones(60, bool), wordless(60))
+    examples = without_text(noise, np.repeat(np.arange(6), 10))
     blind = fit_route_head(
         utterances, examples, no_examples(), acceptance=0.9, seed=0, progress=lambda m: None
     )
@@ -68,8 +76,8 @@ def test_the_order_of_the_examples_does_not_matter():
     outside = anywhere(40)[::-1]
     again = fit_route_head(
         utterances,
-        Examples(outside, np.full(40, OUT_OF_SCOPE, np.intp)).joined(
-            Examples(vectors[order], owners[order])
+        without_text(outside, np.full(40, OUT_OF_SCOPE, np.intp)).joined(
+            without_text(vectors[order], owners[order])
         ),
         no_examples(),
         acceptance=0.95,
@@ -103,10 +111,10 @@ def test_contradictory_and_constant_examples_give_finite_weights():
     vectors, owners = clusters(3, 6)
     same = np.repeat(vectors[:1], 18, axis=0)
     for rows in (same, np.zeros((18, DIMENSION), np.float32)):
-        utterances = Utterances(rows, np.full(3, 6), np.ones(18, bool))
+        utterances = Utterances(rows, np.full(3, 6), np.ones(18, bool), wordless(18))
         fit = fit_route_head(
             utterances,
-            Examples(rows, owners).joined(Examples(rows[:1], np.array([OUT_OF_SCOPE]))),
+            without_text(rows, owners).joined(without_text(rows[:1], np.array([OUT_OF_SCOPE]))),
             no_examples(),
             acceptance=0.99,
             seed=0,
@@ -118,8 +126,8 @@ def test_contradictory_and_constant_examples_give_finite_weights():
 
 def test_without_an_example_in_scope_there_is_nothing_to_fit():
     vectors, _ = clusters(2, 3)
-    utterances = Utterances(vectors, np.array([3, 3]), np.ones(6, bool))
-    outside = Examples(anywhere(5), np.full(5, OUT_OF_SCOPE, np.intp))
+    utterances = Utterances(vectors, np.array([3, 3]), np.ones(6, bool), wordless(6))
+    outside = without_text(anywhere(5), np.full(5, OUT_OF_SCOPE, np.intp))
     with pytest.raises(InvalidArgumentError, match="no example names a route"):
         fit_route_head(
             utterances, outside, no_examples(), acceptance=0.9, seed=0, progress=lambda m: None

@@ -76,9 +76,11 @@ def _embedded(
     counted = tqdm(distinct, desc="embedding", unit="text", leave=False, disable=None)
     vector = {text: provider.embed(text) for text in counted}
     return RouteExamples(
+        requests.texts,
         np.array([vector[text] for text in requests.texts], np.float32),
         np.array([NONE if r is None else number[r] for r in requests.routes], np.intp),
         names,
+        described,
         np.array([vector[text] for text in described], np.float32),
     )
 

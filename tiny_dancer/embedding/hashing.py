@@ -1,29 +1,23 @@
 """The provider that needs no model: hashed character n-grams.
 
-The text is lower-cased, its white space collapsed and its ends marked by a space. Every
-run of 3 or 4 characters adds +1 or -1 to one of ``dimension`` buckets, both chosen by a
-seeded hash (feature hashing: Weinberger et al., ICML 2009). The hash is multilinear, the
-upper half of a sum of code points times random 64-bit numbers (Lemire and Kaser, "Strongly
-universal string hashing is fast", 2014), which NumPy computes for all runs at once: the
-same on every machine and in every process, whatever Python's own string hash is.
+Every run of 3 or 4 characters of the text (``gram_hashes``) adds +1 or -1 to one of ``dimension``
+buckets, both chosen by a seeded hash (feature hashing: Weinberger et al., ICML 2009).
 """
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
+from tiny_dancer.embedding.gram_hashes import GramHashes
 from tiny_dancer.embedding.provider import embed_each, require_text
 from tiny_dancer.embedding.windows import unit
 from tiny_dancer.errors import InvalidArgumentError
 
 DEFAULT_DIMENSION = 384
 _GRAM_LENGTHS = (3, 4)
-_UPPER_HALF = np.uint64(32)
-_MIXER = np.uint64(0x9E3779B97F4A7C15)
 
 
 class HashingProvider:
@@ -48,7 +42,7 @@ class HashingProvider:
         self._dimension = dimension
         self._name = name
         self._buckets = np.uint64(2 * dimension)
-        self._start, *self._multipliers = _random_words(seed, 1 + max(_GRAM_LENGTHS))
+        self._hashes = GramHashes(_GRAM_LENGTHS, seed=seed)
 
     @property
     def name(self) -> str:
@@ -75,7 +69,7 @@ class HashingProvider:
         """
         require_text(text)
         # The first half of the buckets adds, the second takes away.
-        buckets = (self._gram_hashes(text) % self._buckets).view(np.int64)
+        buckets = (self._hashes.of(text) % self._buckets).view(np.int64)
         counts = np.bincount(buckets, minlength=2 * self._dimension)
         return unit(np.subtract(*counts.reshape(2, -1), dtype=np.float64))
 
@@ -92,25 +86,3 @@ class HashingProvider:
             InvalidArgumentError: a text is empty or only white space.
         """
         return embed_each(self, texts)
-
-    def _gram_hashes(self, text: str) -> NDArray[np.uint64]:
-        spelled = f" {' '.join(text.lower().split())} "
-        codes = np.frombuffer(spelled.encode("utf-32-le", "surrogatepass"), dtype="<u4")
-        terms = codes.astype(np.uint64)
-        sums, grams = terms * self._multipliers[0] + self._start, []
-        for length, multiplier in enumerate(self._multipliers[1:], start=2):
-            if len(sums) == 1:
-                break
-            sums = sums[:-1] + terms[length - 1 :] * multiplier
-            if length in _GRAM_LENGTHS:
-                grams.append(sums)
-        hashes = np.concatenate(grams)
-        # Letters are small neighbouring numbers, so their sums lie on a lattice: break it up.
-        mixed: NDArray[np.uint64] = (hashes ^ (hashes >> _UPPER_HALF)) * _MIXER >> _UPPER_HALF
-        return mixed
-
-
-def _random_words(seed: int, count: int) -> NDArray[np.uint64]:
-    """Draw 64-bit numbers from a seed, the same on every machine."""
-    digest = hashlib.blake2b(str(seed).encode(), digest_size=8 * count).digest()
-    return np.frombuffer(digest, dtype="<u8").astype(np.uint64)

@@ -19,6 +19,7 @@ from tiny_dancer.evaluation.results_table import with_interval
 from tiny_dancer.evaluation.route_accuracy import NONE, RouteJudgements, totals
 from tiny_dancer.fitted_routes import FittedRoutes
 from tiny_dancer.route_fitting import Examples, Utterances, fit_route_head
+from tiny_dancer.route_wording import Buckets, word_buckets
 from tiny_dancer.semantic_routes import RouteColumns, RouteVerdict, SemanticRoutes
 from tiny_dancer.training.held_back import all_but, folds
 
@@ -60,18 +61,22 @@ class Parts(NamedTuple):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class RouteExamples:
-    """Requests with their routes, as vectors.
+    """Requests with their routes, as texts and vectors.
 
     Attributes:
+        texts: of the requests; empty where one is not known, [n].
         vectors: unit rows, [n, d].
         wanted: number of each one's route, or NONE, [n].
         names: of the routes, in the order of their code points.
-        descriptions: unit rows, [routes, d].
+        described: texts that describe the routes, [routes].
+        descriptions: unit rows of these, [routes, d].
     """
 
+    texts: Sequence[str]
     vectors: Vectors
     wanted: NDArray[np.intp]
     names: Sequence[str]
+    described: Sequence[str]
     descriptions: Vectors
 
 
@@ -137,7 +142,7 @@ def compare_ways(
         verdicts: dict[str, list[RouteVerdict]] = {name: [] for name in ways}
         for number, row in enumerate(judged.tolist(), start=1):
             for name, way in ways.items():
-                verdicts[name].append(way.judge(examples.vectors[row]))
+                verdicts[name].append(way.judge(examples.vectors[row], examples.texts[row]))
             progress(f"matched {number} of {len(judged)} requests")
         by_seed.setdefault(seed, []).append((judged, verdicts))
     return {
@@ -150,7 +155,7 @@ def compare_ways(
 
 
 class _Way(Protocol):
-    def judge(self, embedding: Vectors) -> RouteVerdict:
+    def judge(self, embedding: Vectors, text: str | None = None) -> RouteVerdict:
         """What is made of a request."""
 
 
@@ -160,8 +165,8 @@ class _Renumbered(NamedTuple):
     way: _Way
     numbers: list[int]
 
-    def judge(self, embedding: Vectors) -> RouteVerdict:
-        verdict = self.way.judge(embedding)
+    def judge(self, embedding: Vectors, text: str | None = None) -> RouteVerdict:
+        verdict = self.way.judge(embedding, text)
         return verdict._replace(position=self.numbers[verdict.position])
 
 
@@ -170,7 +175,7 @@ class _Always(NamedTuple):
 
     verdict: RouteVerdict
 
-    def judge(self, embedding: Vectors) -> RouteVerdict:
+    def judge(self, embedding: Vectors, text: str | None = None) -> RouteVerdict:
         return self.verdict
 
 
@@ -192,9 +197,18 @@ def _learn(
         _columns([examples.names[k] for k in known], counts), examples.vectors[rows]
     )
     fit = fit_route_head(
-        Utterances(examples.vectors[rows], counts, np.ones(len(rows), bool)),
-        Examples(examples.vectors[learned], owners),
-        Examples(examples.descriptions[known], np.arange(len(known))),
+        Utterances(
+            examples.vectors[rows],
+            counts,
+            np.ones(len(rows), bool),
+            _words(examples.texts, rows),
+        ),
+        Examples(examples.vectors[learned], owners, _words(examples.texts, learned)),
+        Examples(
+            examples.descriptions[known],
+            np.arange(len(known)),
+            _words(examples.described, known),
+        ),
         acceptance=ACCEPTANCE,
         seed=seed,
         progress=progress,
@@ -207,6 +221,10 @@ def _learn(
         NEAREST: _Renumbered(plain, numbers),
         FITTED: _Renumbered(fitted, numbers),
     }
+
+
+def _words(texts: Sequence[str], rows: RowNumbers) -> tuple[Buckets, ...]:
+    return tuple(word_buckets(texts[row]) for row in rows.tolist())
 
 
 def _columns(names: list[str], counts: NDArray[np.int64]) -> RouteColumns:

@@ -2,12 +2,13 @@
 
 In log-odds, for agent a and request x:
 
-    level(a) + (1 - trust(a)) · shading(a, x) + trust(a) · (head(a, x) - typical(a))
+    level(a) + (1 - trust(a) / most) · shading(a, x) + trust(a) · (head(a, x) - typical(a))
 
 The level is the registered quality, moved to the mean of what the model was trained on and then to
 what came in since, each by its number of outcomes. The head says how much better or worse than
 usual the agent will do on this request; it is trusted by the number of requests it rests on, and
-takes the place of the shading by capability similarity to the same degree. Without outcomes nothing
+takes the place of the shading by capability similarity to the same degree; even of very many it is
+not believed as a whole, for other kinds of requests may come. Without outcomes nothing
 but the shaded prior is left, so a cold start is never worse than what was registered.
 """
 
@@ -93,7 +94,7 @@ class LearnedQuality:
         self._all = len(self._positions) == count == len(model.agent_ids) and bool(
             (self._columns == np.arange(count)).all()
         )
-        trust = trained / (trained + self._blend.predictor_strength)
+        trust = self._blend.trust(trained)
         self._trust = trust[self._positions]
         means = np.where(self.learned, model.means[columns], np.nan)
         level = np.where(
@@ -105,7 +106,7 @@ class LearnedQuality:
         #: What does not depend on the request, without and with what came in since.
         self._settled = level - np.where(self.learned, trust * log_odds(np.nan_to_num(means)), 0.0)
         self._base = self._settled + self._drift
-        self._shade = similarity_weight * (1.0 - trust)
+        self._shade = similarity_weight * (1.0 - trust / self._blend.most_trust)
         outcomes = np.where(self.learned, model.outcomes[columns], 0.0) + recent.count
         self.observations: Floats = np.where(self.learned, outcomes, performance.requests)
 

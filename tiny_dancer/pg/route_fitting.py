@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +24,7 @@ from tiny_dancer.pg.own_path import own_path
 from tiny_dancer.pg.read_only import require_writable
 from tiny_dancer.pg.snapshot import Configuration, read_configuration
 from tiny_dancer.route_fitting import OUT_OF_SCOPE, Examples, Utterances, fit_route_head
+from tiny_dancer.route_wording import Buckets, word_buckets
 from tiny_dancer.semantic_routes import RouteVerdict
 
 if TYPE_CHECKING:
@@ -77,12 +78,17 @@ def _fit_to(
     fitted = np.union1d(
         np.flatnonzero(stored.columns.has_utterances), wanted[wanted != OUT_OF_SCOPE]
     )
-    vectors = _vectors_of(backend, configuration, stored, labelled.texts)
+    texts = _utterance_texts(backend, configuration)
+    vectors = _vectors_of(backend, configuration, stored, texts, labelled.texts)
     place = np.full(len(stored.ids), OUT_OF_SCOPE, np.intp)
     place[fitted] = np.arange(len(fitted))
     fit = fit_route_head(
-        _utterances(stored, fitted),
-        Examples(vectors, np.where(wanted == OUT_OF_SCOPE, OUT_OF_SCOPE, place[wanted])),
+        _utterances(backend, stored, fitted, texts),
+        Examples(
+            vectors,
+            np.where(wanted == OUT_OF_SCOPE, OUT_OF_SCOPE, place[wanted]),
+            _words_of(backend, labelled.texts),
+        ),
         _descriptions(backend, configuration, stored, fitted),
         acceptance=acceptance,
         seed=seed,
@@ -124,7 +130,7 @@ def _evaluate_on(backend: Backend, labelled: LabelledTexts) -> list[EvaluationRo
     progress = backend.progress(NOTICE_EVERY_SECONDS)
     verdicts: list[RouteVerdict] = []
     for text in labelled.texts:
-        verdicts.append(routes.judge(vectors[text]))
+        verdicts.append(routes.judge(vectors[text], text))
         progress(f"matched {len(verdicts)} of {len(labelled.texts)} texts")
     judged = RouteJudgements(
         wanted,
@@ -205,26 +211,55 @@ def _positions(names: Sequence[str | None], present: Sequence[str]) -> Any:
     return np.array([OUT_OF_SCOPE if n is None else position[n] for n in names], np.intp)
 
 
+def _utterance_texts(backend: Backend, configuration: Configuration) -> dict[int, str]:
+    """Return the texts of utterances by the ids of their vectors."""
+    listed = backend.rows(UTTERANCES, ("bigint",), configuration.required_model.id)
+    return {row["id"]: row["utterance"] for row in listed}
+
+
 def _vectors_of(
-    backend: Backend, configuration: Configuration, stored: StoredRoutes, texts: Sequence[str]
+    backend: Backend,
+    configuration: Configuration,
+    stored: StoredRoutes,
+    utterances: Mapping[int, str],
+    texts: Sequence[str],
 ) -> Vectors:
     """Return the vector of each text; the utterances among them are not embedded again."""
-    row_of = {id_: row for row, id_ in enumerate(stored.vector_ids.tolist())}
-    listed = backend.rows(UTTERANCES, ("bigint",), configuration.required_model.id)
-    known = {r["utterance"]: stored.vectors[row_of[r["id"]]] for r in listed if r["id"] in row_of}
+    ids = stored.vector_ids.tolist()
+    known = {
+        utterances[id_]: vector
+        for id_, vector in zip(ids, stored.vectors, strict=True)
+        if id_ in utterances
+    }
     others = [text for text in texts if text not in known]
     known |= embed_distinct(backend, configuration, others) if others else {}
     return np.stack([known[text] for text in texts])
 
 
-def _utterances(stored: StoredRoutes, fitted: Any) -> Utterances:
+def _words_of(backend: Backend, texts: Sequence[str]) -> tuple[Buckets, ...]:
+    """Return what the wording of texts is known by."""
+    progress = backend.progress(NOTICE_EVERY_SECONDS)
+    words = []
+    for text in texts:
+        words.append(word_buckets(text))
+        progress(f"read the wording of {len(words)} of {len(texts)} texts")
+    return tuple(words)
+
+
+def _utterances(
+    backend: Backend, stored: StoredRoutes, fitted: Any, texts: Mapping[int, str]
+) -> Utterances:
     columns = stored.columns
     is_fitted = np.zeros(len(stored.ids), bool)
     is_fitted[fitted] = True
     kept = np.repeat(is_fitted, columns.vector_counts)
     counts = columns.vector_counts[fitted]
+    ids = np.asarray(stored.vector_ids)[kept].tolist()
     return Utterances(
-        stored.vectors[kept], counts, np.repeat(columns.has_utterances[fitted], counts)
+        stored.vectors[kept],
+        counts,
+        np.repeat(columns.has_utterances[fitted], counts),
+        _words_of(backend, [texts.get(id_, "") for id_ in ids]),
     )
 
 
@@ -234,11 +269,15 @@ def _descriptions(
     """Return the vectors of the descriptions of routes, none where the model embeds no text."""
     model = configuration.required_model
     if model.provider == "external":
-        return Examples(np.zeros((0, model.dimension), np.float32), np.zeros(0, np.intp))
+        return Examples(np.zeros((0, model.dimension), np.float32), np.zeros(0, np.intp), ())
     ids = [stored.ids[position] for position in fitted.tolist()]
     listed = backend.rows(DESCRIPTIONS, ("bigint[]",), ids)
     texts = {row["id"]: row["description"] for row in listed}
     vectors = embed_distinct(backend, configuration, list(texts.values()))
     places = [place for place, route in enumerate(ids) if route in texts]
-    rows = np.stack([vectors[texts[ids[place]]] for place in places])
-    return Examples(rows, np.array(places, np.intp))
+    described = [texts[ids[place]] for place in places]
+    return Examples(
+        np.stack([vectors[text] for text in described]),
+        np.array(places, np.intp),
+        _words_of(backend, described),
+    )

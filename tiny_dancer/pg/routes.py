@@ -185,9 +185,9 @@ def semantic_route(
     snapshot = backend.routes.current()
     vector = _query_vector(backend, snapshot.configuration, query, embedding)
     if consume:
-        matches = _consume(backend, snapshot, vector, top_k, asked)
+        matches = _consume(backend, snapshot, vector, query, top_k, asked)
     else:
-        _, matches = _match(backend, snapshot, vector, top_k, asked)
+        _, matches = _match(backend, snapshot, vector, query, top_k, asked)
     active = snapshot.active_targets
     return [
         (m.name, m.similarity, m.target_agent, m.confidence, m.target_agent in active)
@@ -201,10 +201,12 @@ def _query_vector(
     query: str | None,
     embedding: list[float] | None,
 ) -> Vectors:
+    most = configuration.settings.max_request_characters
     if embedding is not None:
+        if query:
+            check_text(query, what="query", most=most)
         dimension = configuration.required_model.dimension
         return unit_vector(embedding, dimension=dimension, what="embedding")
-    most = configuration.settings.max_request_characters
     text = check_text(query, what="query", most=most)
     return backend.provider(configuration).embed(text)
 
@@ -220,19 +222,22 @@ def _require_writable(backend: Backend) -> None:
 
 
 def route_finder(
-    backend: Backend, vector: Vectors, context: str | None
+    backend: Backend, vector: Vectors, text: str | None, context: str | None
 ) -> Callable[[Collection[str]], RouteMatch | None]:
     """Return what finds the route in scope that a request means, to one of some agents.
 
     Args:
         backend: of this process.
         vector: unit vector of the request by the active model.
+        text: of the request.
         context: of the request as JSON, for conditions on it.
     """
     asked = None if context is None else RequestContext.parse(json.loads(context))
 
     def best_route(target_agents: Collection[str]) -> RouteMatch | None:
-        _, matches = _match(backend, backend.routes.current(), vector, 1, asked, target_agents)
+        _, matches = _match(
+            backend, backend.routes.current(), vector, text, 1, asked, target_agents
+        )
         return matches[0] if matches else None
 
     return best_route
@@ -242,6 +247,7 @@ def _match(
     backend: Backend,
     snapshot: RouteSnapshot,
     vector: Vectors,
+    text: str | None,
     k: int,
     context: RequestContext | None,
     target_agents: Collection[str] | None = None,
@@ -262,7 +268,7 @@ def _match(
             lambda near: near.routes.gate(None, context, closed(near), target_agents),
         )
     matches = table.routes.match_route(
-        vector, k, context=context, closed=closed(table), target_agents=target_agents
+        vector, k, context=context, closed=closed(table), target_agents=target_agents, text=text
     )
     return table, matches
 
@@ -271,13 +277,14 @@ def _consume(
     backend: Backend,
     snapshot: RouteSnapshot,
     vector: Vectors,
+    text: str | None,
     k: int,
     context: RequestContext | None,
 ) -> list[RouteMatch]:
     """Match and count a pass of the first route; one that is refused gives way to the next."""
     refused: frozenset[int] = frozenset()
     while True:
-        table, matches = _match(backend, snapshot, vector, k, context, refused=refused)
+        table, matches = _match(backend, snapshot, vector, text, k, context, refused=refused)
         if not matches or matches[0].position not in table.limited:
             return matches
         route_id = table.ids[matches[0].position]

@@ -72,7 +72,7 @@ def _semantic_match(backend: Backend, call: Call, context: str | None) -> Semant
     """Return the function that finds the semantic route of a call."""
     from tiny_dancer.pg.routes import route_finder
 
-    return route_finder(backend, call.request.embedding, context)
+    return route_finder(backend, call.request.embedding, call.text, context)
 
 
 def _exploration(backend: Backend, settings: Settings) -> Exploration | None:

@@ -1,3 +1,5 @@
+import dataclasses
+
 import numpy as np
 import pytest
 
@@ -31,7 +33,8 @@ def examples(each=20, outside=60, spread=0.5):
     vectors = np.vstack([inside, anywhere]).astype(np.float32)
     wanted = np.concatenate([owners, np.full(outside, NONE)]).astype(np.intp)
     means = [inside[owners == route].mean(axis=0) for route in range(len(NAMES))]
-    return RouteExamples(vectors, wanted, NAMES, unit_rows(np.array(means)).astype(np.float32))
+    described = unit_rows(np.array(means)).astype(np.float32)
+    return RouteExamples([""] * len(wanted), vectors, wanted, NAMES, NAMES, described)
 
 
 def dealt(of, seeds=1, parts=3):
@@ -75,7 +78,7 @@ def test_a_fit_beats_the_nearest_and_both_the_most_frequent_route(judged):
 def test_labels_that_have_nothing_to_do_with_the_texts_are_not_learned():
     of = examples(outside=0)
     shuffled = np.random.default_rng(0).permutation(of.wanted)
-    mixed = RouteExamples(of.vectors, shuffled, of.names, of.descriptions)
+    mixed = dataclasses.replace(of, wanted=shuffled)
     for name, by_seed in compare_ways(mixed, dealt(mixed)).items():
         assert totals(by_seed[0])["accuracy_if_accepted_all"] < 0.35, name
 
@@ -109,3 +112,16 @@ def test_nothing_in_scope_to_learn_from():
     rows = np.flatnonzero(of.wanted == NONE)
     with pytest.raises(InvalidArgumentError, match="names a route"):
         compare_ways(of, [Parts(0, rows, rows)])
+
+
+def test_what_the_vectors_do_not_tell_apart_the_wording_does():
+    of = examples(outside=0)
+    same = np.repeat(of.vectors[:1], len(of.wanted), axis=0)
+    same += 0.1 * np.random.default_rng(1).standard_normal(same.shape).astype(np.float32)
+    said = [f"please {'abcdef'[route] * 8} the thing" for route in of.wanted]
+    spelled = dataclasses.replace(of, texts=said, vectors=unit_rows(same).astype(np.float32))
+    found = {
+        name: totals(by_seed[0]) for name, by_seed in compare_ways(spelled, dealt(spelled)).items()
+    }
+    assert found[NEAREST]["accuracy_if_accepted_all"] < 0.4
+    assert found[FITTED]["accuracy_if_accepted_all"] > 0.9

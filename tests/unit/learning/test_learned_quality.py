@@ -47,10 +47,14 @@ def model(ids=(1, 2, 3), said=(0.9, 0.2, 0.5), means=(0.7, 0.6, 0.5), requests=(
     return RouterModel(Fixed(*said), ids, counts, counts, np.array(means), 1)
 
 
-def learned(router_model, agents=None, news=None, similarity_weight=6.0, **options):
+# Deviations that are believed as a whole, so that what is expected is what the head says.
+WHOLE = PriorBlend(most_trust=1.0)
+
+
+def learned(router_model, agents=None, news=None, similarity_weight=6.0, blending=WHOLE, **options):
     agents = agents or registry(1, 2, 3)
     performance = AgentPerformance(agents, Settings(), options.get("outcomes"))
-    return LearnedQuality(router_model, agents, performance, similarity_weight, news=news)
+    return LearnedQuality(router_model, agents, performance, similarity_weight, blending, news)
 
 
 def expected(found, nearness=NOTHING_NEAR):
@@ -71,6 +75,16 @@ def test_after_many_outcomes_the_heads_decide():
 def test_similarity_no_longer_shades_what_was_learned():
     near = np.array([0.3, -0.3, 0.0])
     np.testing.assert_allclose(expected(learned(model()), near), [0.9, 0.2, 0.5], atol=3e-3)
+
+
+def test_deviations_from_the_usual_are_not_believed_as_a_whole():
+    near = np.array([0.3, -0.3, 0.0])
+    cautious = PriorBlend(most_trust=0.5)
+    # Half way between the mean and what the head says, in log-odds; similarity plays no part.
+    odds = np.log([0.7 / 0.3 * 0.9 / 0.1, 0.6 / 0.4 * 0.2 / 0.8, 1.0]) / 2.0
+    np.testing.assert_allclose(
+        expected(learned(model(), blending=cautious), near), 1.0 / (1.0 + np.exp(-odds)), atol=2e-3
+    )
 
 
 def test_without_outcomes_the_shaded_prior_decides():
@@ -183,6 +197,6 @@ def test_the_strengths_are_those_of_the_blend():
     agents = registry(1, 2, 3)
     performance = AgentPerformance(agents, Settings())
     quick = LearnedQuality(
-        model(requests=(50,) * 3), agents, performance, 6.0, PriorBlend(RobustPrior(1.0), 1.0)
+        model(requests=(50,) * 3), agents, performance, 6.0, PriorBlend(RobustPrior(1.0), 1.0, 1.0)
     )
     np.testing.assert_allclose(expected(quick), [0.9, 0.2, 0.5], atol=0.02)

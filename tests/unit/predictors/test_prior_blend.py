@@ -22,7 +22,7 @@ def test_one_bad_outcome_does_not_sink_an_agent():
 
 def test_many_outcomes_decide():
     counts = np.full(3, 100_000.0)
-    blend = PriorBlend()
+    blend = PriorBlend(most_trust=1.0)
     level = blend.level(PRIOR, np.array([0.2, 0.5, 0.8]), counts)
     np.testing.assert_allclose(level, [0.2, 0.5, 0.8], atol=1e-3)
     predicted = np.array([[0.4, 0.5, 0.3]])
@@ -40,3 +40,12 @@ def test_uncertainty_falls_with_the_number_of_outcomes():
 def test_a_strength_of_nothing_is_refused():
     with pytest.raises(InvalidArgumentError, match="predictor_strength"):
         PriorBlend(predictor_strength=0.0)
+    for trust in (0.0, 1.1, float("nan")):
+        with pytest.raises(InvalidArgumentError, match="most_trust"):
+            PriorBlend(most_trust=trust)
+
+
+def test_deviations_are_never_believed_as_a_whole():
+    blend = PriorBlend(predictor_strength=300.0, most_trust=0.9)
+    counts = np.array([0.0, 300.0, 1e9])
+    np.testing.assert_allclose(blend.trust(counts), [0.0, 0.45, 0.9], atol=1e-6)
