@@ -11,7 +11,7 @@ interval holds the truth, which should be .95; between which values that share l
 confidence, given so many logs; and the mean error and width. A row whose share lies outside .90 to
 .98 is judged by that: "chance" may explain it, or it is "OUTSIDE". ``--logs`` and ``--decisions``
 set how many logs of how many decisions, ``--world`` draws other agents; with ``--flat-costs`` calls
-do not cost what the price list says. With the defaults it takes about five minutes on one core.
+do not cost what the price list says. With the defaults it takes about seven minutes on one core.
 """
 
 from __future__ import annotations
@@ -364,7 +364,7 @@ def print_coverage(replayed: dict[str, Replayed]) -> list[str]:
 def main() -> None:
     """Simulate and print; ends with 1 where a row deviates by more than chance."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
-    parser.add_argument("--logs", type=int, default=400)
+    parser.add_argument("--logs", type=int, default=600)
     parser.add_argument("--decisions", type=int, nargs="+", default=[1000, 4000])
     parser.add_argument("--policies", nargs="+", choices=POLICIES_REPLAYED)
     parser.add_argument("--world", type=int, default=0, metavar="SEED", help="another world")
