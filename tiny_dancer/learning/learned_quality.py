@@ -125,16 +125,14 @@ class LearnedQuality:
 
     def head_log_odds(self, embedding: Float32Array, lexical: Float32Array | None) -> Floats:
         """Return what the heads say of one request, in log-odds times trust, [h]."""
-        return self._weighed(self.model.predict(embedding, lexical))
+        return self._weighed(self.model.log_odds(embedding, lexical))
 
     def head_log_odds_batch(self, embeddings: Float32Array, lexical: Float32Array | None) -> Floats:
         """Return what the heads say of several requests, [b, h]."""
-        return self._weighed(self.model.predict_batch(embeddings, lexical))
+        return self._weighed(log_odds(self.model.predict_batch(embeddings, lexical)))
 
     def _weighed(self, predicted: Floats) -> Floats:
-        chosen = predicted if self._all else predicted[..., self._columns]
-        odds = chosen / (1.0 - chosen)
-        np.log(odds, out=odds)
+        odds = predicted if self._all else predicted[..., self._columns]
         # As with similarities: made alone and in a batch, predictions differ in their last bits.
         odds += SIMILARITY_ROUNDER
         odds -= SIMILARITY_ROUNDER

@@ -163,8 +163,14 @@ class RouterModel:
             lexical: its lexical features, float32 [COUNT]; None for a model that does not go by
                 the wording.
         """
-        words = lexical if lexical is not None and self.goes_by_wording else _NO_WORDS
-        return self.predictor.predict_checked(embedding, words)
+        return self.predictor.predict_checked(embedding, self._words(lexical))
+
+    def log_odds(self, embedding: Float32Array, lexical: Float32Array | None) -> Floats:
+        """Return the log-odds of what ``predict`` says, [a]; the array is the caller's."""
+        return self.predictor.log_odds_checked(embedding, self._words(lexical))
+
+    def _words(self, lexical: Float32Array | None) -> Float32Array:
+        return lexical if lexical is not None and self.goes_by_wording else _NO_WORDS
 
     def predict_batch(self, embeddings: Float32Array, lexical: Float32Array | None) -> Floats:
         """Predict for several requests, [n, d] and [n, COUNT] → [n, a]; see ``predict``."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from tiny_dancer.predictors.observations import Floats
@@ -9,6 +11,7 @@ from tiny_dancer.weights import Float32Array
 
 LEAST, MOST = 0.002, 0.998
 """No learned quality is a certainty."""
+_LEAST_LOG_ODDS = math.log(LEAST / MOST)
 
 
 def clipped(values: Float32Array | Floats) -> Floats:
@@ -20,6 +23,12 @@ def log_odds(predictions: Floats) -> Floats:
     """log(p / (1 − p)), kept away from infinity."""
     p = clipped(predictions)
     return np.asarray(np.log(p / (1.0 - p)))
+
+
+def clipped_log_odds(odds: Float32Array | Floats) -> Floats:
+    """Log-odds of probabilities within [LEAST, MOST], as a new float64 array."""
+    bounded = np.maximum(odds, _LEAST_LOG_ODDS, dtype=np.float64)
+    return np.asarray(np.minimum(bounded, -_LEAST_LOG_ODDS, out=bounded))
 
 
 def probabilities(odds: Float32Array | Floats) -> Floats:

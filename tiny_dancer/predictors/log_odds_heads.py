@@ -84,8 +84,12 @@ class JoinedHeads:
 
     def predict(self, embedding: Float32Array, lexical: Float32Array) -> Floats:
         """Expected quality of each agent on one request, [a]."""
+        return probabilities(self.log_odds(embedding, lexical))
+
+    def log_odds(self, embedding: Float32Array, lexical: Float32Array) -> Float32Array:
+        """Log-odds of each agent on one request, not clipped, [a]."""
         point = self.inputs.transform(embedding, lexical)
         features = np.concatenate([member._features(point) for member in self.members])
-        odds = self.heads.dot(features)
+        odds: Float32Array = self.heads.dot(features)
         odds += self.offset
-        return probabilities(odds)
+        return odds

@@ -13,6 +13,7 @@ import numpy as np
 
 from tiny_dancer.errors import InvalidArgumentError
 from tiny_dancer.predictors.cross_validation import StageProgress, cross_entropy, out_of_fold
+from tiny_dancer.predictors.linear_heads import clipped_log_odds
 from tiny_dancer.predictors.log_odds_heads import JoinedHeads
 from tiny_dancer.predictors.log_odds_pool import LogOddsPool
 from tiny_dancer.predictors.observations import Floats, Observations
@@ -126,6 +127,12 @@ class MeanOfPredictors(QualityPredictor):
         if self._joined is None:
             return super()._predict(embedding, lexical)
         return self._joined.predict(embedding, lexical)
+
+    def log_odds_checked(self, embedding: Float32Array, lexical: Float32Array) -> Floats:
+        """Return the log-odds of a prediction, a new array [a]; see ``predict_checked``."""
+        if self._joined is None:
+            return super().log_odds_checked(embedding, lexical)
+        return clipped_log_odds(self._joined.log_odds(embedding, lexical))
 
     def _state(self) -> tuple[Tensors, Description]:
         tensors: Tensors = {

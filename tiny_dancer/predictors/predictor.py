@@ -107,6 +107,10 @@ class QualityPredictor(ABC):
         """Predict for a request whose float32 vectors were checked already; see ``predict``."""
         return self._predict(embedding, lexical)
 
+    def log_odds_checked(self, embedding: Float32Array, lexical: Float32Array) -> Floats:
+        """Return the log-odds of a prediction, a new array [a]; see ``predict_checked``."""
+        return log_odds(self._predict(embedding, lexical))
+
     def predict_batch(self, embeddings: ArrayLike, lexical: ArrayLike) -> Floats:
         """Predict for several requests, [n, d] and [n, l] → [n, a]; see ``predict``."""
         self._require_fitted()

@@ -30,6 +30,9 @@ class Fixed:
     def predict_checked(self, embedding, lexical):
         return self.quality.copy()
 
+    def log_odds_checked(self, embedding, lexical):
+        return np.log(self.quality / (1.0 - self.quality))
+
     def predict_batch(self, embeddings, lexical):
         return np.repeat(self.quality[None], len(embeddings), axis=0)
 

@@ -65,6 +65,19 @@ def test_one_request_is_predicted_as_in_a_batch(make):
     assert ((batch > 0.0) & (batch < 1.0)).all()
 
 
+def test_log_odds_are_those_of_the_prediction(make):
+    embeddings, lexical, targets, _ = made_up_outcomes()
+    predictor = make().fit(embeddings, lexical, targets)
+    vector, words = embeddings[0].astype(np.float32), lexical[0].astype(np.float32)
+    odds = predictor.log_odds_checked(vector, words)
+    assert odds.dtype == np.float64
+    predicted = predictor.predict_checked(vector, words)
+    np.testing.assert_allclose(1.0 / (1.0 + np.exp(-odds)), predicted, atol=1e-6)
+    # Whoever asked may change them.
+    odds += 1.0
+    np.testing.assert_array_equal(predictor.predict_checked(vector, words), predicted)
+
+
 def test_same_rows_and_seed_give_the_same_bytes(make):
     embeddings, lexical, targets, _ = made_up_outcomes(rows=80)
     first = make().fit(embeddings, lexical, targets).to_blob()
