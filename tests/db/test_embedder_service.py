@@ -8,6 +8,7 @@ import signal
 import threading
 import time
 
+import psycopg
 import pytest
 from embedder_process import (
     MODEL,
@@ -212,6 +213,18 @@ def test_a_cancel_takes_effect_while_an_answer_is_due(db, in_the_middle):
         finally:
             process.send_signal(signal.SIGCONT)
         assert embedded(session, "after") == embedded(db, "after")
+
+
+def embedded_at_last(session):
+    """Come again as long as the embedder says so."""
+    deadline = time.monotonic() + PATIENCE
+    while True:
+        try:
+            return embedded(session)
+        except psycopg.errors.InsufficientResources:
+            if time.monotonic() >= deadline:
+                raise
+            time.sleep(0.02)
 
 
 def test_a_full_queue_is_an_error_that_says_to_come_again(db, connect):
