@@ -7,6 +7,7 @@ import time
 
 import psycopg
 import pytest
+from calls_at_work import wait_until_at_work
 from refusal import refused
 from registration import call
 from training import TWO_KINDS, train_quickly
@@ -113,7 +114,7 @@ def test_training_can_be_cancelled_at_any_time(db, connect, seconds):
     train_quickly(db)
     before = classifiers(db)
     trainer, caught = connect(), []
-    query = "SELECT 'text ' || md5(n::text), 'kind ' || n % 7 FROM generate_series(1, 8000) AS n"
+    query = "SELECT 'text ' || md5(n::text), 'kind ' || n % 7 FROM generate_series(1, 16000) AS n"
 
     def train():
         try:
@@ -123,6 +124,7 @@ def test_training_can_be_cancelled_at_any_time(db, connect, seconds):
 
     thread = threading.Thread(target=train)
     thread.start()
+    wait_until_at_work(db, trainer)
     time.sleep(seconds)
     cancelled = time.monotonic()
     trainer.cancel()

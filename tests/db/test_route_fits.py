@@ -7,6 +7,7 @@ import time
 
 import psycopg
 import pytest
+from calls_at_work import wait_until_at_work
 from psycopg import sql
 from refusal import refused
 from registration import call
@@ -389,6 +390,7 @@ def test_a_fit_is_cancelled_within_a_second(db, connect, seconds):
 
     thread = threading.Thread(target=run)
     thread.start()
+    wait_until_at_work(db, session)
     time.sleep(seconds)
     cancelled = time.monotonic()
     session.cancel()

@@ -7,6 +7,7 @@ import time
 
 import psycopg
 import pytest
+from calls_at_work import wait_until_at_work
 from outcomes import at_once, refusals
 from refusal import refused
 from registration import call, register
@@ -378,6 +379,7 @@ def test_training_can_be_cancelled_at_any_time(db, connect, seconds):
 
     thread = threading.Thread(target=run)
     thread.start()
+    wait_until_at_work(db, trainer)
     time.sleep(seconds)
     cancelled = time.monotonic()
     trainer.cancel()
