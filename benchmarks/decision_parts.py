@@ -22,7 +22,7 @@ import psycopg
 from decisions import DIMENSION, prepare
 from psycopg import sql
 from scratch_database import new_database
-from timing import cpu_model, fetch_one, measure
+from timing import REQUEST_LOOP, cpu_model, fetch_one, measure
 
 AGENTS = 10
 
@@ -78,21 +78,6 @@ if 'present' not in GD:
 GD['present'].execute([])
 return GD['one decision']
 $$;
-"""
-LOOP = """
-CREATE FUNCTION {}(calls integer) RETURNS float8 LANGUAGE plpgsql AS $$
-DECLARE
-    given request;
-    began timestamptz;
-    chosen text;
-BEGIN
-    SELECT * INTO given FROM request;
-    began := clock_timestamp();
-    FOR i IN 1..calls LOOP
-        SELECT {} INTO chosen FROM {} AS called;
-    END LOOP;
-    RETURN microseconds(began, calls);
-END $$;
 """
 # Wraps what a decision calls, on its way down; the wrappers' own time is measured with an empty
 # function and taken off.
@@ -188,7 +173,7 @@ def print_steps(connection: psycopg.Connection[Any], options: argparse.Namespace
     for number, (label, call) in enumerate(STEPS.items()):
         column = "called" if call.startswith(("step_t", "step_p", "step_a")) else "agent_name"
         names[label] = f"loop_step_{number}"
-        connection.execute(LOOP.format(names[label], column, call))
+        connection.execute(REQUEST_LOOP.format(names[label], column, call))
     names["the decision"] = "loop_route"
     print(f"\nmicroseconds in the server, median of {options.repeats} x {options.calls} calls,")
     print(f"{AGENTS} agents, {DIMENSION} dimensions")

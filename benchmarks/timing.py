@@ -23,7 +23,25 @@ CREATE FUNCTION microseconds(began timestamptz, calls integer) RETURNS float8 LA
     'SELECT extract(epoch FROM clock_timestamp() - began)::float8 * 1e6 / calls';
 """
 
-# The same of a bare statement, and of a decision on the one row of the table request.
+# A function that calls another one on the one row of the table request; to be filled in are its
+# name, and what is selected from which call.
+REQUEST_LOOP = """
+CREATE FUNCTION {}(calls integer) RETURNS float8 LANGUAGE plpgsql AS $$
+DECLARE
+    given request;
+    began timestamptz;
+    chosen text;
+BEGIN
+    SELECT * INTO given FROM request;
+    began := clock_timestamp();
+    FOR i IN 1..calls LOOP
+        SELECT {} INTO chosen FROM {} AS called;
+    END LOOP;
+    RETURN microseconds(began, calls);
+END $$;
+"""
+
+# The same of a bare statement, and of a decision.
 DECISION_LOOPS = """
 CREATE FUNCTION loop_select(calls integer) RETURNS float8 LANGUAGE plpgsql AS $$
 DECLARE
@@ -35,21 +53,10 @@ BEGIN
     END LOOP;
     RETURN microseconds(began, calls);
 END $$;
-CREATE FUNCTION loop_route(calls integer) RETURNS float8 LANGUAGE plpgsql AS $$
-DECLARE
-    given request;
-    began timestamptz;
-    chosen text;
-BEGIN
-    SELECT * INTO given FROM request;
-    began := clock_timestamp();
-    FOR i IN 1..calls LOOP
-        SELECT agent_name INTO chosen
-        FROM ruvector_route(given.content, embedding := given.embedding);
-    END LOOP;
-    RETURN microseconds(began, calls);
-END $$;
 """
+DECISION_LOOPS += REQUEST_LOOP.format(
+    "loop_route", "agent_name", "ruvector_route(given.content, embedding := given.embedding)"
+)
 
 
 def cpu_model() -> str:
