@@ -58,13 +58,23 @@ def _scaled(elements: NDArray[np.float32]) -> GivenVectors:
     for start in range(0, len(vectors), BLOCK_ROWS):
         block = vectors[start : start + BLOCK_ROWS]
         block[:] = elements[start : start + BLOCK_ROWS]
-        wide = block.astype(np.float64)
-        lengths = np.sqrt(np.einsum("ij,ij->i", wide, wide))
-        ordinary = (lengths > ORDINARY_LENGTHS[0]) & (lengths < ORDINARY_LENGTHS[1])
-        block[ordinary] /= lengths[ordinary, None].astype(np.float32)
-        for row in np.flatnonzero(~ordinary).tolist():
-            _put(block[row].copy(), start + row, vectors, errors)
+        lengths = _lengths(block)
+        is_ordinary = (lengths > ORDINARY_LENGTHS[0]) & (lengths < ORDINARY_LENGTHS[1])
+        strange = np.flatnonzero(~is_ordinary)
+        kept = block[strange]
+        lengths[strange] = 1.0
+        block /= lengths[:, None].astype(np.float32)
+        for row, vector in zip(strange.tolist(), kept, strict=True):
+            _put(vector, start + row, vectors, errors)
     return GivenVectors(vectors, errors)
+
+
+def _lengths(vectors: NDArray[np.float32]) -> NDArray[np.float64]:
+    """Return the lengths of rows, to the last bit as for one vector alone."""
+    wide = vectors.astype(np.float64)
+    squares = np.matmul(wide[:, None, :], wide[:, :, None])[:, 0, 0]
+    lengths: NDArray[np.float64] = np.sqrt(squares)
+    return lengths
 
 
 def _one_by_one(sent: bytes, start: int, dimension: int) -> GivenVectors:
