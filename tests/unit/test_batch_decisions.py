@@ -82,13 +82,13 @@ def test_a_batch_decides_as_single_calls_do(constraints, target, seed):
             assert decision.cost[i] == pytest.approx(single.estimated_cost)
 
 
-@pytest.mark.parametrize(("agents", "dimension"), [(1, 768), (7, 384), (100, 768), (333, 768)])
+@pytest.mark.parametrize(("agents", "dimension"), [(1, 768), (7, 384), (100, 768), (2000, 384)])
 def test_similarities_are_those_of_single_calls_to_the_last_bit(agents, dimension):
     rng = np.random.default_rng(agents)
     vectors = rng.normal(size=(agents + 40, dimension)).astype(np.float32)
     vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
     registry = AgentRegistry(
-        [Agent(name=f"agent-{i:03}", embedding=vectors[i]) for i in range(agents)]
+        [Agent(name=f"agent-{i:04}", embedding=vectors[i]) for i in range(agents)]
     )
     router = Router(registry)
     requests = Requests(np.ones(40, dtype=np.int64), vectors[agents:])
