@@ -61,10 +61,9 @@ class AgentRegistry:
         latency_ms: NaN where unknown.
         quality: registered prior, NaN where unknown.
         context_window: tokens, infinite where unknown.
-        embeddings: float32 [n, dimension], unit rows, zero rows where there is none; large ones lie
-            in memory by columns.
-        distinct_embeddings: the different rows among them; ``distinct_of`` says which row is whose,
-            None where all are different.
+        embeddings: float32 [n, dimension], unit rows, zero rows where there is none.
+        distinct_embeddings: the different rows among them, laid out for products; ``distinct_of``
+            says which row is whose, None where all are different.
         embedded: which rows of the embeddings are real.
         reference_positions: the active agents that have an embedding.
         reference_weights: 1/m for each of these m agents, 0 for the others.
@@ -99,8 +98,7 @@ class AgentRegistry:
         self.available: Booleans = self.active.copy()
         self._resolve_ensembles()
         self.embedded: Booleans = np.array([a.embedding is not None for a in self.agents], bool)
-        vectors = stack([agent.embedding for agent in self.agents], dimension)
-        self._take_embeddings(laid_out(vectors))
+        self._take_embeddings(stack([agent.embedding for agent in self.agents], dimension))
         self._weigh_references()
         self.capabilities: dict[str, Booleans] = capability_columns(
             [a.capabilities for a in self.agents], self.aliases
@@ -175,10 +173,14 @@ class AgentRegistry:
         return patched
 
     def _take_embeddings(self, embeddings: NDArray[np.float32]) -> None:
-        self.embeddings: NDArray[np.float32] = embeddings
         # A product's last bits depend on a row's place in the matrix. Equal rows are multiplied
         # once, so that agents of equal capabilities have equal similarities.
-        self.distinct_embeddings, self.distinct_of = distinct_rows(embeddings)
+        distinct, self.distinct_of = distinct_rows(embeddings)
+        self.distinct_embeddings: NDArray[np.float32] = laid_out(distinct)
+        # One copy where all rows are different.
+        self.embeddings: NDArray[np.float32] = (
+            self.distinct_embeddings if self.distinct_of is None else embeddings
+        )
 
     def similarities(self, request: NDArray[np.float32]) -> Floats:
         """Return the rounded cosines of all agents and a unit vector [d], shape [n].
