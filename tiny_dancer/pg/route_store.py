@@ -19,7 +19,8 @@ from tiny_dancer.errors import InvalidArgumentError, NotReadyError
 from tiny_dancer.pg.model import ActiveModel
 from tiny_dancer.pg.store import VECTOR_HEADER_BYTES
 from tiny_dancer.route_conditions import RouteConditions
-from tiny_dancer.semantic_routes import RouteColumns
+from tiny_dancer.route_matching import RouteMatching
+from tiny_dancer.semantic_routes import RouteColumns, RouteExtremes
 
 if TYPE_CHECKING:
     from tiny_dancer.pg.backend import Backend, Row
@@ -27,7 +28,12 @@ if TYPE_CHECKING:
 Vectors = NDArray[np.float32]
 
 COUNT = """
-SELECT count(DISTINCT u.route_id) AS routes, count(*) AS vectors
+SELECT count(DISTINCT u.route_id) AS routes, count(*) AS vectors,
+       coalesce(max(r.priority), 0) AS greatest_priority, min(r.threshold) AS least_threshold,
+       coalesce(bool_or(u.utterance IS NULL) FILTER (WHERE r.threshold IS NULL), false)
+           AS has_descriptions,
+       coalesce(bool_or(u.utterance IS NOT NULL) FILTER (WHERE r.threshold IS NULL), false)
+           AS has_utterances
 FROM tiny_dancer.route_utterances u JOIN tiny_dancer.routes r ON r.id = u.route_id
 WHERE u.model_id = $1 AND r.active
 """
@@ -83,6 +89,38 @@ INSERT INTO tiny_dancer.route_indexes (model_id, vectors, checksum, graph) VALUE
 
 
 @dataclass(frozen=True, slots=True)
+class RouteCount:
+    """What is known of the active routes before they are read.
+
+    Attributes:
+        routes: how many can be matched.
+        vectors: how many they have.
+        greatest_priority: of them, 0 without any.
+        least_threshold: of those that state one, None without any.
+        has_descriptions: whether one that states none has a vector of something else than
+            an utterance.
+        has_utterances: whether one that states none has a vector of an utterance.
+    """
+
+    routes: int
+    vectors: int
+    greatest_priority: int
+    least_threshold: float | None
+    has_descriptions: bool
+    has_utterances: bool
+
+    def extremes(self, matching: RouteMatching) -> RouteExtremes:
+        """Return what no route goes beyond, under some defaults."""
+        least = math.inf if self.least_threshold is None else self.least_threshold
+        if self.has_descriptions:
+            least = min(least, matching.description_threshold)
+        if self.has_utterances:
+            # That of a route with one utterance: more of them raise it.
+            least = min(least, matching.threshold)
+        return RouteExtremes(self.greatest_priority, least)
+
+
+@dataclass(frozen=True, slots=True)
 class StoredRoutes:
     """Routes with their vectors, as the tables have them.
 
@@ -98,10 +136,10 @@ class StoredRoutes:
     vectors: Vectors
 
 
-def count_routes(backend: Backend, model: ActiveModel) -> tuple[int, int]:
-    """Return how many active routes can be matched, and how many vectors they have."""
+def count_routes(backend: Backend, model: ActiveModel) -> RouteCount:
+    """Count the active routes that can be matched."""
     row: Any = backend.row(COUNT, ("bigint",), model.id)
-    return int(row["routes"]), int(row["vectors"])
+    return RouteCount(**row)
 
 
 def stored_routes(backend: Backend, model: ActiveModel) -> StoredRoutes:
