@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from tiny_dancer.pg.snapshot import Configuration
 
 # So many times broader than what is asked for is the scan: the few nearest must be the right ones.
-BREADTH = 8
+BREADTH = 6
 
 
 def nearest_query(model: ActiveModel, schema: str, most: int) -> str:
