@@ -15,6 +15,8 @@ from tiny_dancer.predictors.predictor import QualityPredictor
 from tiny_dancer.predictors.request_inputs import RequestInputs
 from tiny_dancer.weights import Float32Array
 
+_ONE = np.ones(1, dtype=np.float32)
+
 
 class LogOddsHeads(QualityPredictor):
     """Sets ``_inputs``, ``_heads`` [a, f] and ``_offset`` [a], and computes the features.
@@ -64,15 +66,17 @@ class JoinedHeads:
     """Several predictors and their pool as one: the request is read once, and met by one product.
 
     Attributes:
-        inputs: of every member.
+        least, greatest: how far a column of a request counts, float32 [k].
         members: those that make features, and which products each makes them from.
         rows: of these members, one below the other, and then of those that are linear in the
-            request, times their weights: float32 [Σp, k] or [Σp + a, k].
+            request, times their weights: float32 [Σp, k + 1] or [Σp + a, k + 1]. How requests are
+            standardised is folded into them.
         heads: on the features, side by side, times their weights, float32 [a, Σf].
         offset: float32 [a].
     """
 
-    inputs: RequestInputs
+    least: Float32Array
+    greatest: Float32Array
     members: tuple[tuple[LogOddsHeads, slice], ...]
     rows: Float32Array
     heads: Float32Array
@@ -102,21 +106,27 @@ class JoinedHeads:
         if linear:
             rows.append(np.sum(linear, axis=0))
         offset = sum((weight * member._offset for member, weight in weighted), shift)
+        inputs = alike[0]._inputs
         return cls(
-            alike[0]._inputs,
+            *inputs.bounds(),
             tuple(spans),
-            np.ascontiguousarray(np.concatenate(rows), dtype=np.float32),
+            inputs.folded(np.concatenate(rows)),
             np.ascontiguousarray(np.concatenate(heads, axis=1), dtype=np.float32),
             np.asarray(offset, dtype=np.float32),
         )
 
     def predict(self, embeddings: Float32Array, lexical: Float32Array) -> Floats:
-        """Expected quality of each agent, of one request [a] or of several [n, a]."""
+        """Expected quality of each agent on one request, [a], or on several, [n, a]."""
         return probabilities(self.log_odds(embeddings, lexical))
 
     def log_odds(self, embeddings: Float32Array, lexical: Float32Array) -> Float32Array:
-        """Log-odds of each agent, not clipped, of one request [a] or of several [n, a]."""
-        products = self.inputs.transform(embeddings, lexical).dot(self.rows.T)
+        """Log-odds of each agent, not clipped, on one request, [a], or on several, [n, a]."""
+        one = _ONE if embeddings.ndim == 1 else np.ones((len(embeddings), 1), np.float32)
+        points = np.concatenate((embeddings, lexical, one), axis=-1)
+        known = points[..., :-1]
+        np.minimum(known, self.greatest, out=known)
+        np.maximum(known, self.least, out=known)
+        products = points.dot(self.rows.T)
         features = [products[..., :0]]
         end = 0
         for member, span in self.members:

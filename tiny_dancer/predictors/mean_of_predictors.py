@@ -125,6 +125,11 @@ class MeanOfPredictors(QualityPredictor):
         odds = np.stack([member._log_odds_batch(embeddings, lexical) for member in self.members_])
         return self.pool_.pooled(odds)
 
+    def _log_odds_batch(self, embeddings: Float32Array, lexical: Float32Array) -> Floats:
+        if self._joined is None:
+            return super()._log_odds_batch(embeddings, lexical)
+        return np.asarray(self._joined.log_odds(embeddings, lexical), dtype=np.float64)
+
     def _predict(self, embedding: Float32Array, lexical: Float32Array) -> Floats:
         if self._joined is None:
             return super()._predict(embedding, lexical)
