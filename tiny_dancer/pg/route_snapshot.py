@@ -140,12 +140,12 @@ class RouteCache:
 
     def _read(self, *, is_shared: bool) -> RouteSnapshot:
         configuration = read_configuration(self._backend)
-        count = route_store.count_routes(self._backend, configuration.required_model)
+        bounds = route_store.route_bounds(self._backend, configuration.required_model)
         return RouteSnapshot(
             configuration,
-            self._read_table(configuration, count, is_shared=is_shared),
+            self._read_table(configuration, bounds.count, is_shared=is_shared),
             route_store.active_targets(self._backend),
-            count.extremes(configuration.settings.route_matching),
+            bounds.extremes(configuration.settings.route_matching),
         )
 
     def _read_table(
