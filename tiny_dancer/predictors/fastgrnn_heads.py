@@ -90,8 +90,12 @@ class FastGRNNHeads(LogOddsHeads):
         self._heads = np.ascontiguousarray(trained.head)
         self._offset = trained.bias
 
-    def _features(self, points: Float32Array) -> Float32Array:
-        return self._encoder.forward_single(points)
+    @property
+    def _rows(self) -> Float32Array:
+        return self._encoder.input_rows
+
+    def _features(self, products: Float32Array) -> Float32Array:
+        return self._encoder.forward_products(products)
 
     def _state(self) -> tuple[Tensors, Description]:
         # After one step from zero U never had a gradient: it is left out, and is zero again.
