@@ -1,5 +1,5 @@
--- Many requests in one call. Vectors reach Python in binary form and in one piece: as text they would take
--- longer than all the rest, and one by one a third of it. Answers come back as an array for each column: as rows
+-- Many requests in one call. Vectors reach Python in one piece and as they are in memory: as text they would take
+-- longer than all the rest, and in PostgreSQL's binary form a third of it. Answers come back as an array for each column: as rows
 -- they would take twice as long.
 
 CREATE FUNCTION tiny_dancer.batch_route(
@@ -29,7 +29,7 @@ if 'tiny_dancer/@VERSION@' not in GD: plpy.execute('SELECT tiny_dancer.boot()')
 return GD['tiny_dancer/@VERSION@'].batch_route(requests, optimize_for, required_capabilities, max_cost, max_latency_ms, min_quality, excluded_agents, budget_remaining, embeddings, quality_floor, cost_weight, tags)
 $$;
 COMMENT ON FUNCTION tiny_dancer.batch_route(text[], text, text[], float8, float8, float8, text[], float8, bytea, float8, float8, text[]) IS
-    'internal: the columns of ruvector_batch_route, errors NULL where there are none; embeddings as array_send() gives them';
+    'internal: the columns of ruvector_batch_route, errors NULL where there are none; embeddings by vectors_as_stored()';
 
 CREATE FUNCTION @extschema@.ruvector_batch_route(
     requests text[],
@@ -62,7 +62,7 @@ BEGIN ATOMIC
     FROM tiny_dancer.batch_route(
         requests, optimize_for, required_capabilities, max_cost, max_latency_ms, min_quality,
         excluded_agents, budget_remaining,
-        pg_catalog.array_send(embeddings),
+        tiny_dancer.vectors_as_stored(embeddings),
         quality_floor, cost_weight, tags) AS b;
 END;
 COMMENT ON FUNCTION @extschema@.ruvector_batch_route(text[], text, text[], float8, float8, float8, text[], float8, vector[], float8, float8, text[]) IS
