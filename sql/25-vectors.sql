@@ -15,7 +15,7 @@ CREATE FUNCTION tiny_dancer.vectors_as_stored(embeddings vector[]) RETURNS bytea
 LANGUAGE internal IMMUTABLE PARALLEL SAFE STRICT
 AS 'byteasend';
 COMMENT ON FUNCTION tiny_dancer.vectors_as_stored(vector[]) IS
-    'the bytes of an array of vectors as they are in the memory of the server, but for its length';
+    'internal: the bytes of an array of vectors as they are in the memory of the server, but for its length';
 
 CREATE FUNCTION tiny_dancer.halfvec_bytes(embedding halfvec) RETURNS bytea
 LANGUAGE sql IMMUTABLE PARALLEL SAFE STRICT

@@ -90,3 +90,27 @@ def test_vectors_of_another_dimension_that_fill_the_same_bytes_are_no_vectors():
     """Five records of 4 elements take as many bytes as three of 8."""
     given = read_vectors(stored([[1.0, 2.0, 3.0, 4.0]] * 5), DIMENSION)
     assert given.errors == dict.fromkeys(range(5), "embedding has 4 dimensions")
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        [],
+        [1],
+        [-1, 0, 0],
+        [7, 0, 0, *[1] * 14],
+        [2**31 - 1, 0, 0],
+        [1, 0, 0, 2**31 - 1, 1],
+        [1, 32, 0, 2**31 - 1, 1],
+        [1, 0, 0, -5, 1],
+    ],
+)
+def test_bytes_that_are_no_array_are_refused(head):
+    with pytest.raises(InvalidArgumentError, match="not the bytes of an array"):
+        read_vectors(np.array(head, np.int32).tobytes(), DIMENSION)
+
+
+def test_an_array_that_ends_early_gives_errors_and_no_more():
+    whole = stored([np.arange(DIMENSION) + 1.0] * 3)
+    given = read_vectors(whole[:-20], DIMENSION)
+    assert given.errors == {2: "embedding has 3 dimensions"}

@@ -9,6 +9,7 @@ numbers and 32-bit floats. All of them start at a multiple of four bytes.
 
 from __future__ import annotations
 
+import math
 import sys
 from collections.abc import Iterator
 from typing import NamedTuple
@@ -16,10 +17,13 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from tiny_dancer.errors import InvalidArgumentError
 from tiny_dancer.pg.store import VECTOR_HEADER_BYTES
 
 # What stands before an array and before each of its elements.
 LENGTH_BYTES = 4
+HEAD_BYTES = 12
+MAX_DIMENSIONS = 6
 
 
 class StoredArray(NamedTuple):
@@ -37,14 +41,23 @@ class StoredArray(NamedTuple):
 
     @classmethod
     def of(cls, stored: bytes) -> StoredArray:
-        """Return what the head of an array says."""
-        dimensions, start, _ = np.frombuffer(stored, np.int32, 3).tolist()
-        sizes = np.frombuffer(stored, np.int32, dimensions, offset=12)
-        count = int(sizes.prod()) if dimensions else 0
-        head = 12 + 8 * dimensions
+        """Return what the head of an array says.
+
+        Raises:
+            InvalidArgumentError: the bytes are none of an array.
+        """
+        dimensions, start, _ = np.frombuffer(stored.ljust(HEAD_BYTES), np.int32, 3).tolist()
+        head = HEAD_BYTES + 8 * dimensions
+        if not 0 <= dimensions <= MAX_DIMENSIONS or len(stored) < head:
+            raise _no_array()
+        sizes = np.frombuffer(stored, np.int32, dimensions, offset=HEAD_BYTES).tolist()
+        count = math.prod(sizes) if sizes else 0
+        # A NULL takes a bit, everything else more.
+        if not 0 <= count <= 8 * (len(stored) - head):
+            raise _no_array()
         if not start:
             return cls(count, head, None)
-        bits = np.frombuffer(stored, np.uint8, (count + 7) // 8, offset=head)
+        bits = np.frombuffer(stored[head : head + (count + 7) // 8], np.uint8)
         present = np.unpackbits(bits, count=count, bitorder="little").astype(bool)
         return cls(count, start - LENGTH_BYTES, present)
 
@@ -58,6 +71,13 @@ class StoredArray(NamedTuple):
             start = place + LENGTH_BYTES + VECTOR_HEADER_BYTES
             place += _length_of(stored[place : place + LENGTH_BYTES])
             yield np.frombuffer(stored[start:place], np.float32)
+
+
+def _no_array() -> InvalidArgumentError:
+    return InvalidArgumentError(
+        "embeddings are not the bytes of an array",
+        hint="Call ruvector_batch_route(), which takes vectors.",
+    )
 
 
 def length_word(length: int) -> int:
