@@ -34,6 +34,7 @@ MAKERS = {
     "nearest": lambda: NearestRequests(k=20),
     "clusters": lambda: ClusterTable(clusters=6),
     "fastgrnn": small_fastgrnn,
+    "tied fastgrnn": lambda: FastGRNNHeads(hidden_dim=8, seeds=2, tied=True),
     "mlp": lambda: MLPHeads(hidden_dim=8, seeds=2),
     "mean": lambda: MeanOfPredictors((small_kernel(), small_fastgrnn()), folds=2),
     "auto": lambda: AutomaticPredictor((RidgeHeads(), ClusterTable(clusters=6)), folds=2),
