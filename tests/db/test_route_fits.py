@@ -209,19 +209,33 @@ def test_fits_are_switched_between(routes):
         call(routes, "ruvector_activate_route_fit", id=0)
 
 
-def test_a_damaged_fit_is_named(routes):
+@pytest.mark.parametrize(
+    "damage",
+    [
+        "weights = set_byte(weights, length(weights) - 3, 99)",
+        "weights = ''",
+        "route_ids = route_ids[1:1], fingerprints = fingerprints[1:1]",
+    ],
+)
+def test_a_damaged_fit_is_named_and_routes_are_matched_without_it(routes, damage):
+    unfitted = semantic_route(routes, "reset my password please")
     fit(routes)
     [row] = fits(routes)
-    routes.execute(
-        "UPDATE tiny_dancer.route_heads SET weights = set_byte(weights, length(weights) - 3, 99)"
-    )
-    with refused("XX001", f"route fit {row.id}.* is damaged", hint="Train it again|Fit"):
-        matched(routes, "reset my password")
-    routes.execute("UPDATE tiny_dancer.route_heads SET weights = '\\x00'")
-    with refused("XX001", f"route fit {row.id}"):
-        matched(routes, "reset my password")
+    routes.execute(f"UPDATE tiny_dancer.route_heads SET {damage}")
+    warnings = []
+    routes.add_notice_handler(lambda notice: warnings.append(notice.message_primary))
+    for _ in range(2):
+        assert semantic_route(routes, "reset my password please") == unfitted
+    [warning] = warnings
+    assert f"route fit {row.id}" in warning
+    assert "damaged" in warning
+    [found] = [f for f in call(routes, "tiny_dancer.doctor") if f.subject == "route fit"]
+    assert not found.ok
+    assert f"route fit {row.id}" in found.finding
     fit(routes)
     assert matched(routes, "reset my password", top_k=1) == ["password"]
+    assert "route fit" not in [f.subject for f in call(routes, "tiny_dancer.doctor")]
+    assert len(warnings) == 1
 
 
 @pytest.mark.parametrize(
