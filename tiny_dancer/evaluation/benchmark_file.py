@@ -197,6 +197,8 @@ def _text(row: dict[str, Any], field: str, number: int, name: str) -> str:
     value = row.get(field)
     if value is None:
         raise InvalidArgumentError(f"row {number + 1} of {name} has no {field}")
+    if not str(value).strip():
+        raise InvalidArgumentError(f"row {number + 1} of {name} has an empty {field}")
     return str(value)
 
 
@@ -238,6 +240,14 @@ def _matrix(
             spent[at] += cost
             priced[at] += 1.0
     known = count > 0.0
+    unjudged = [
+        agent for agent, judged in zip(agents, known.any(axis=0), strict=True) if not judged
+    ]
+    if unjudged:
+        raise InvalidArgumentError(
+            f"benchmark file {name} has no quality for {', '.join(unjudged)}",
+            hint="Give every agent a quality from 0 to 1 in some rows, or leave it out.",
+        )
     costs = None
     if priced.any():
         costs = np.where(priced > 0.0, spent / np.maximum(priced, 1.0), np.nan)

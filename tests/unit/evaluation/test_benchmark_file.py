@@ -107,3 +107,16 @@ def test_rows_that_lack_something_are_named(tmp_path, text, message):
 def test_a_file_that_is_not_there(tmp_path):
     with pytest.raises(MissingFileError, match=r"nothing\.csv"):
         read_benchmark(tmp_path / "nothing.csv")
+
+
+def test_rows_of_agents_without_a_quality_are_refused(tmp_path):
+    path = tmp_path / "unjudged.csv"
+    path.write_text("request,agent\np,a\nq,a\n")
+    with pytest.raises(InvalidArgumentError, match="unjudged.csv has no quality for a"):
+        read_benchmark(path)
+
+
+def test_an_agent_that_was_never_judged_is_named(tmp_path):
+    rows = [{"prompt": "p", "weak": None, "strong": 1}, {"prompt": "q", "strong": 0}]
+    with pytest.raises(InvalidArgumentError, match="has no quality for weak"):
+        read_benchmark(write(tmp_path / "pairs.jsonl", rows))
