@@ -191,6 +191,15 @@ def test_what_is_better_on_unseen_requests_becomes_the_active_one(db):
     assert sum(active for _, active in models(db)) == 1
 
 
+@pytest.mark.parametrize("predictor", ["mean", "clusters", "ridge"])
+def test_the_same_model_again_is_no_better(trained, predictor):
+    with trained.transaction(force_rollback=True):
+        first = train(trained, predictor=predictor, activate=True)
+        again = train(trained, predictor=predictor)
+        assert not again.activated, again.why
+        assert models(trained)[-2:] == [(first.id, True), (again.id, False)]
+
+
 def test_with_no_unseen_request_in_common_the_new_one_is_activated(db):
     register_two(db)
     train(db)

@@ -68,5 +68,5 @@ def test_an_entry_point_turns_our_errors_and_no_others():
 
 def test_long_values_are_shown_cut_short():
     assert errors.shown("a'b") == '"a\'b"'
-    assert errors.shown(None) == "None"
+    assert errors.shown(None) == "NULL"
     assert len(errors.shown("x" * 10**6)) < 100

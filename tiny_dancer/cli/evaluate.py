@@ -80,7 +80,8 @@ def add_parser(commands: Commands) -> None:
         "--prices",
         type=Path,
         metavar="JSON",
-        help='for a file: dollars of a million tokens, {agent: {"input_per_1m": …, "output_per_1m": …}}',
+        help="for a file: dollars of a million tokens, "
+        '{agent: {"input_per_1m": …, "output_per_1m": …}}',
     )
     parser.add_argument(
         "--output-tokens",

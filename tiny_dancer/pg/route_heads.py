@@ -35,7 +35,7 @@ VALUES ($1, $2, $3, $4, $5, $6, $7, true)
 """
 PUT_TYPES = ("bigint", "bigint[]", "text[]", "bytea", "jsonb", "float8", "bigint")
 
-REMEDY = "Fit again with ruvector_fit_routes(), or choose another with ruvector_activate_route_fit()."
+REMEDY = "Fit again with ruvector_fit_routes(), or ruvector_activate_route_fit() another."
 
 
 @dataclass(frozen=True, slots=True)

@@ -168,7 +168,9 @@ def _train(backend: Backend, unfitted: QualityPredictor, found: Found, model_id:
     )
     predictions = np.empty(held_back.targets.shape)
     if len(held_back_rows):
-        predictions = fitted.predict_batch(held_back.embeddings, held_back.lexical)
+        # As it will be read back: of the same model twice none is better by a rounding.
+        stored = QualityPredictor.from_blob(fitted.to_blob())
+        predictions = stored.predict_batch(held_back.embeddings, held_back.lexical)
     metrics = rounded(measure(predictions, held_back, training, _priors(backend, table)))
     # What training took is not needed again, and a connection may live for days.
     release_free_memory()

@@ -112,7 +112,7 @@ def test_a_file_that_is_not_there(tmp_path):
 def test_rows_of_agents_without_a_quality_are_refused(tmp_path):
     path = tmp_path / "unjudged.csv"
     path.write_text("request,agent\np,a\nq,a\n")
-    with pytest.raises(InvalidArgumentError, match="unjudged.csv has no quality for a"):
+    with pytest.raises(InvalidArgumentError, match=r"unjudged\.csv has no quality for a"):
         read_benchmark(path)
 
 

@@ -93,6 +93,13 @@ def test_of_five_requests_one_is_held_back():
     assert len(apart) <= 1
 
 
+def test_of_few_requests_chance_holds_back_no_more_than_a_fifth():
+    for seed in range(300):
+        outcomes = np.arange(10), np.full(10, 3), np.linspace(0.0, 1.0, 10)
+        found = OutcomeTable.of(unit_rows(10, seed=seed), np.zeros((10, 0), np.float32), *outcomes)
+        assert 1 <= len(found.held_back()[1]) <= 2
+
+
 def test_no_agent_has_all_of_its_outcomes_held_back():
     outcomes = everybody(200, agents=(3,))
     apart = table(outcomes, 200).held_back()[1]
