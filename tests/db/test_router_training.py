@@ -15,7 +15,7 @@ from router_training import judged, models, register_two, train
 
 TWENTY = "generate_series(1, 20) AS n"
 HOSTILE_QUERIES = {
-    "blank": (" \n", "22023", "query must not be empty"),
+    "blank": (" \n", "22023", "^tiny_dancer: query must not be empty"),
     "no rows": ("SELECT 'a', 'adder', 1.0 WHERE false", "22023", "no rows"),
     "two columns": ("SELECT 'a', 'adder'", "22023", "returns 2 columns"),
     "five columns": ("SELECT 'a', 'adder', 1.0, NULL, 5", "22023", "returns 5 columns"),
@@ -60,7 +60,16 @@ HOSTILE_QUERIES = {
         "25006",
         "",
     ),
-    "an error of its own": (f"SELECT (1 / (n - n))::text, 'adder', 1.0 FROM {TWENTY}", "22012", ""),
+    "an error of its own": (
+        f"SELECT (1 / (n - n))::text, 'adder', 1.0 FROM {TWENTY}",
+        "22012",
+        "^spiexceptions.DivisionByZero: division by zero",
+    ),
+    "an error of ours": (
+        "SELECT ruvector_route(''), 'adder', 1.0",
+        "22023",
+        "^tiny_dancer: request must not be empty",
+    ),
 }
 ODD_QUERIES = {
     "a semicolon": f"{judged(20)};",
