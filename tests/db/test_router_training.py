@@ -365,6 +365,37 @@ def test_a_read_only_transaction_can_not_train(trained):
             train(trained)
 
 
+def test_a_switch_of_the_embedding_model_during_a_training_is_noticed(db, connect):
+    register_two(db)
+    other = connect()
+    caught = []
+
+    def train_and_wait():
+        try:
+            train(other)
+        except psycopg.Error as error:
+            caught.append((error.sqlstate, error.diag.message_primary))
+
+    trainer = threading.Thread(target=train_and_wait)
+    waiting = "SELECT wait_event_type FROM pg_stat_activity WHERE pid = %s"
+    with db.transaction():
+        # Whoever stores a model has to wait for this.
+        db.execute("LOCK TABLE tiny_dancer.router_models IN ROW EXCLUSIVE MODE")
+        trainer.start()
+        while db.execute(waiting, [other.info.backend_pid]).fetchone()[0] != "Lock":
+            assert trainer.is_alive()
+            db.execute("SELECT pg_sleep(0.01), pg_stat_clear_snapshot()")
+        db.execute(
+            "SELECT tiny_dancer.use_model('hashing-64', provider := 'hashing', dimension := 64)"
+        )
+        active = train(db, activate=True).id
+    trainer.join()
+    [(sqlstate, message)] = caught
+    assert sqlstate == "55000"
+    assert "the embedding model changed while the router was trained" in message
+    assert models(db) == [(active, True)]
+
+
 def test_a_training_that_is_rolled_back_leaves_nothing(trained):
     before = models(trained)
     with trained.transaction(force_rollback=True):
