@@ -240,9 +240,7 @@ def _matrix(
             spent[at] += cost
             priced[at] += 1.0
     known = count > 0.0
-    unjudged = [
-        agent for agent, judged in zip(agents, known.any(axis=0), strict=True) if not judged
-    ]
+    unjudged = [agents[number] for number in np.flatnonzero(count.sum(axis=0) == 0.0)]
     if unjudged:
         raise InvalidArgumentError(
             f"benchmark file {name} has no quality for {', '.join(unjudged)}",
