@@ -29,6 +29,8 @@ MOST_HELD_BACK = 2000
 """Beyond so many the error of what is measured no longer matters, and training profits."""
 MOST_HELD_BACK_SHARE = 0.2
 """Of few requests chance might choose most."""
+MOST_FEATURE = 1e6
+"""No lexical feature of a text is as large; whoever may record may store any."""
 LEAST_LEXICAL_SHARE = 0.5
 """Where the wording of fewer requests is known, nothing is learned from it."""
 
@@ -163,6 +165,6 @@ def joined_features(rows: Sequence[Float32Array | None], count: int) -> Float32A
     """Stack lexical features, [r, count]; a row of NaN where there are none, or other ones."""
     stacked = np.full((len(rows), count), np.nan, dtype=np.float32)
     for place, row in enumerate(rows):
-        if row is not None and row.shape == (count,) and np.isfinite(row).all():
+        if row is not None and row.shape == (count,) and (np.abs(row) <= MOST_FEATURE).all():
             stacked[place] = row
     return stacked

@@ -130,3 +130,11 @@ def test_features_that_are_seldom_known_are_left_out():
 def test_features_of_another_version_count_as_unknown():
     rows = [np.ones(3, np.float32), None, np.ones(4, np.float32), np.full(3, np.inf, np.float32)]
     assert np.isnan(joined_features(rows, 3)).all(axis=1).tolist() == [False, True, True, True]
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf, 3e38, -2e6])
+def test_features_that_no_text_has_are_as_good_as_unknown(value):
+    rows = [np.array([1.0, value, 3.0], np.float32), np.array([1.0, 2.0, 3.0], np.float32)]
+    found = joined_features(rows, 3)
+    assert np.isnan(found[0]).all()
+    assert found[1].tolist() == [1.0, 2.0, 3.0]
