@@ -243,7 +243,7 @@ def test_a_damaged_fit_is_named_and_routes_are_matched_without_it(routes, damage
     [
         (None, "22023", "query must not be empty"),
         ("SELECT 'a', 'b' WHERE false", "22023", "no rows"),
-        ("SELECT 'a'", "22023", "columns"),
+        ("SELECT 'a'", "22023", "returns 1 column$"),
         ("SELECT 'a', 'nothing'", "42704", "unknown route 'nothing'"),
         ("SELECT 'a' || n, 'r' || n FROM generate_series(1, 9) n", "42704", "and 4 more"),
         ("SELECT NULL, 'refund'", "22023", "text 1"),
