@@ -7,7 +7,6 @@ from typing import Any, LiteralString
 
 from tiny_dancer.errors import MissingFileError, TinyDancerError
 
-
 _HINTS = {
     "42P01": "Connect to a database in which CREATE EXTENSION tiny_dancer was run.",
     "42501": "Connect as a role that has the rights; tiny_dancer.grant_admin(role) gives most.",
