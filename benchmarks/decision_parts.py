@@ -4,7 +4,8 @@ Run with the throw-away server up (make up):
 
     .dev/venv/bin/python benchmarks/decision_parts.py --url "$(make -s url)"
 
-It makes a database of its own on that server and drops it. Ten agents, vectors of 768 dimensions.
+It makes a database of its own on that server and drops it. Ten agents or --agents N, vectors of
+768 dimensions.
 The first table climbs from a bare SELECT 1 to a decision: what PL/Python itself costs, what its
 arguments, its columns and one query cost, all without a decision. The second takes a decision apart
 where it runs; each part is timed among all others and not in a loop of its own, since a processor
@@ -23,8 +24,6 @@ from decisions import DIMENSION, prepare
 from psycopg import sql
 from scratch_database import new_database
 from timing import REQUEST_LOOP, cpu_model, fetch_one, measure
-
-AGENTS = 10
 
 # Each function does what the one before it does, and one thing more.
 STEPS = {
@@ -85,6 +84,7 @@ PARTS = """
 CREATE FUNCTION parts(calls integer) RETURNS TABLE (part text, microseconds float8)
 LANGUAGE plpython3u AS $$
 import statistics, time
+from tiny_dancer.agents import AgentRegistry
 from tiny_dancer.pg import routing
 from tiny_dancer.pg.live_state import LiveRouters
 from tiny_dancer.pg.snapshot import SnapshotCache
@@ -92,6 +92,7 @@ from tiny_dancer.router import Router
 
 clock = time.perf_counter_ns
 spent = {}
+INSIDE = '  in it, '
 
 def watched(name, function):
     times = spent.setdefault(name, [])
@@ -107,6 +108,7 @@ places = [
     (routing, 'unit_vector', 'the vector, from a list of 768 numbers'),
     (LiveRouters, 'router', 'outcomes, health and budgets, as kept'),
     (Router, 'estimate', 'similarity, quality and cost of every agent'),
+    (AgentRegistry, 'similarities', INSIDE + 'the product of vectors and request'),
     (Router, 'passing', 'constraints'),
     (Router, 'score', 'scores'),
     (Router, 'rank', 'the first four'),
@@ -135,7 +137,8 @@ own = statistics.median(spent['empty'])
 median = {name: (statistics.median(times) - own) / 1000 for name, times in spent.items()}
 rows = [(label, median[label]) for _, _, label in places]
 wrappers = own * (len(places) + 1) / 1000
-rows.append(('what is between them', median['whole'] - wrappers - sum(t for _, t in rows)))
+apart = sum(spent for label, spent in rows if not label.startswith(INSIDE))
+rows.append(('what is between them', median['whole'] - wrappers - apart))
 return rows
 $$;
 """
@@ -147,13 +150,14 @@ def main() -> None:
     parser.add_argument("--url", required=True, help="of the server; its role a superuser")
     parser.add_argument("--calls", type=int, default=200, help="in one loop (default: 200)")
     parser.add_argument("--repeats", type=int, default=15, help="of each loop (default: 15)")
+    parser.add_argument("--agents", type=int, default=10, help="registered (default: 10)")
     options = parser.parse_args()
     print(f"machine: {cpu_model()}, load average {os.getloadavg()[0]:.1f}")
     with (
         new_database(options.url) as url,
         psycopg.connect(url, autocommit=True) as connection,
     ):
-        prepare(connection, AGENTS)
+        prepare(connection, options.agents)
         fetch_one(connection, "SELECT loop_route(2)")
         print_steps(connection, options)
         print_parts(connection, options)
@@ -176,7 +180,7 @@ def print_steps(connection: psycopg.Connection[Any], options: argparse.Namespace
         connection.execute(REQUEST_LOOP.format(names[label], column, call))
     names["the decision"] = "loop_route"
     print(f"\nmicroseconds in the server, median of {options.repeats} x {options.calls} calls,")
-    print(f"{AGENTS} agents, {DIMENSION} dimensions")
+    print(f"{options.agents} agents, {DIMENSION} dimensions")
     print(f"{'':<46}{'clock':>8}{'on CPU':>9}{'more':>8}")
     before = 0.0
     for label, function in names.items():

@@ -26,7 +26,8 @@ sources() {
 }
 
 # Ends each statement, and each comment and empty line between statements, with the character 036.
-# Statements begin at the start of a line; those with a body end with $$; or END; and others with any semicolon.
+# Statements begin at the start of a line; those with a body end with $$; or END; or the name of a function of the
+# server's own (AS 'name';), and others with any semicolon.
 split_statements() {
     awk '
         BEGIN { ORS = "\036" }
@@ -35,7 +36,7 @@ split_statements() {
             has_body = statement ? has_body : /^(CREATE (OR REPLACE )?FUNCTION|DO) /
             statement = statement $0 "\n"
         }
-        has_body ? /^(\$\$|END);$/ : /;( *--.*)?$/ { print statement; statement = "" }
+        has_body ? /^(\$\$|END|AS '\''[a-z]+'\'');$/ : /;( *--.*)?$/ { print statement; statement = "" }
         END { if (statement) { print "unfinished: " statement > "/dev/stderr"; exit 1 } }'
 }
 

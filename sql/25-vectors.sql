@@ -9,6 +9,14 @@ END;
 COMMENT ON FUNCTION tiny_dancer.vector_bytes(vector) IS
     'binary form of a vector: two 16-bit numbers, then its elements as big-endian 32-bit floats';
 
+-- array_send() goes through the elements one number at a time, which takes six times as long as fetching the array.
+-- What PostgreSQL sends of a bytea is a copy of its bytes; of any other value of varying length, too.
+CREATE FUNCTION tiny_dancer.vectors_as_stored(embeddings vector[]) RETURNS bytea
+LANGUAGE internal IMMUTABLE PARALLEL SAFE STRICT
+AS 'byteasend';
+COMMENT ON FUNCTION tiny_dancer.vectors_as_stored(vector[]) IS
+    'internal: the bytes of an array of vectors as they are in the memory of the server, but for its length';
+
 CREATE FUNCTION tiny_dancer.halfvec_bytes(embedding halfvec) RETURNS bytea
 LANGUAGE sql IMMUTABLE PARALLEL SAFE STRICT
 BEGIN ATOMIC

@@ -95,6 +95,7 @@ BEGIN ATOMIC
         ('usage', 'function', 'to_halfvec', 'EXECUTE'),
         ('usage', 'function', 'to_vector', 'EXECUTE'),
         ('usage', 'function', 'vector_bytes', 'EXECUTE'),
+        ('usage', 'function', 'vectors_as_stored', 'EXECUTE'),
         ('usage', 'function', 'warmup', 'EXECUTE'),
         ('usage', 'function', 'window_end', 'EXECUTE'),
         ('usage', 'function', 'window_start', 'EXECUTE'),

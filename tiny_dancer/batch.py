@@ -143,14 +143,12 @@ def estimate_block(router: Router, requests: Requests) -> Estimate:
 def _similarities(router: Router, embeddings: NDArray[np.float32]) -> Floats:
     """Return the rounded cosines of requests and agents, shape [b, n].
 
-    A product for each request and not one of two matrices: that would differ in the last bits, and
-    a batch would now and then decide otherwise than a single call.
+    A stack of products of a matrix and a vector, and not one product of two matrices: that is
+    summed up in another order, would differ in the last bits, and a batch would now and then decide
+    otherwise than a single call.
     """
     registry = router.registry
-    rows = registry.distinct_embeddings
-    products = np.empty((len(embeddings), len(rows)), dtype=np.float32)
-    for product, embedding in zip(products, embeddings, strict=True):
-        np.matmul(rows, embedding, out=product)
+    products = np.matmul(registry.distinct_embeddings, embeddings[:, :, None])[:, :, 0]
     similarity = round_similarities(products)
     return similarity if registry.distinct_of is None else similarity[:, registry.distinct_of]
 

@@ -20,7 +20,7 @@ from tiny_dancer.agents.pool import pool_representatives
 from tiny_dancer.agents.registry import AgentRegistry
 from tiny_dancer.constraints import NO_DEMANDS, RoutingConstraints, constraint_masks
 from tiny_dancer.errors import NoSuitableAgentError
-from tiny_dancer.expected_quality import shaded_prior, similarities
+from tiny_dancer.expected_quality import shaded_prior
 from tiny_dancer.policies import POLICIES, Candidates, Weights
 from tiny_dancer.policies.normalisation import LEAST_COST, LEAST_LATENCY_MS, less_is_better
 from tiny_dancer.reasoning import (
@@ -329,9 +329,7 @@ class Router:
 
     def _similarity(self, embedding: NDArray[np.float32]) -> tuple[Floats, float]:
         registry = self.registry
-        similarity = similarities(registry.distinct_embeddings, embedding)
-        if registry.distinct_of is not None:
-            similarity = similarity[registry.distinct_of]
+        similarity = registry.similarities(embedding)
         reference = float(similarity.dot(registry.reference_weights))
         if not registry.all_embedded:
             similarity[~registry.embedded] = reference

@@ -165,6 +165,46 @@ def test_a_bad_embedding_fails_in_its_row(registry):
     ]
 
 
+@pytest.mark.parametrize(
+    "embeddings",
+    [
+        "vectors",
+        "vectors || NULL",
+        "NULL || vectors",
+        "vectors || NULL || vectors",
+        "ARRAY[vectors]",
+        "('[5:7]=' || vectors::text)::vector[]",
+        "pg_temp.appended(vectors)",
+    ],
+)
+def test_vectors_arrive_however_the_server_keeps_their_array(registry, embeddings):
+    """With NULLs, of two dimensions, with bounds, in the form that PL/pgSQL appends to."""
+    register_plan_agents(registry)
+    registry.execute("""
+        CREATE FUNCTION pg_temp.appended(given vector[]) RETURNS vector[] LANGUAGE plpgsql AS $$
+        DECLARE grown vector[]; one vector;
+        BEGIN
+            FOREACH one IN ARRAY given LOOP grown := grown || one; END LOOP;
+            RETURN grown;
+        END $$;
+        CREATE TEMP TABLE kept AS SELECT array_agg(ruvector_embed('debug ' || i)) AS vectors
+        FROM generate_series(1, 3) AS i""")
+    alone = registry.execute(f"""
+        SELECT CASE WHEN u.vector IS NOT NULL THEN
+            (SELECT confidence FROM ruvector_route('debug', embedding := u.vector::real[])) END
+        FROM kept, unnest({embeddings}) WITH ORDINALITY AS u (vector, place)
+        ORDER BY u.place""").fetchall()
+    batch = registry.execute(f"""
+        SELECT b.confidence, b.error
+        FROM (SELECT {embeddings} AS given FROM kept) AS k,
+             ruvector_batch_route(array_fill('debug'::text, ARRAY[cardinality(k.given)]),
+                                  embeddings := k.given) AS b""").fetchall()
+    registry.execute("DROP FUNCTION pg_temp.appended; DROP TABLE kept")
+    assert [row.confidence for row in batch] == [pytest.approx(c) for (c,) in alone]
+    for row in batch:
+        assert row.error == ("embedding must not be NULL" if row.confidence is None else None)
+
+
 def test_a_long_batch_is_cancelled_within_a_fifth_of_a_second(meaning_db, connect):
     register_plan_agents(meaning_db)
     session = connect()

@@ -3,7 +3,7 @@ import pytest
 
 from tiny_dancer.agents import Agent, AgentRegistry, CostModel
 from tiny_dancer.agents.live_state import LiveState
-from tiny_dancer.batch import NOBODY, Requests, blocks, route_block
+from tiny_dancer.batch import NOBODY, Requests, blocks, estimate_block, route_block
 from tiny_dancer.constraints import RoutingConstraints
 from tiny_dancer.errors import NoSuitableAgentError
 from tiny_dancer.policies import POLICIES
@@ -80,6 +80,21 @@ def test_a_batch_decides_as_single_calls_do(constraints, target, seed):
             assert np.isnan(decision.cost[i])
         else:
             assert decision.cost[i] == pytest.approx(single.estimated_cost)
+
+
+@pytest.mark.parametrize(("agents", "dimension"), [(1, 768), (7, 384), (100, 768), (2000, 384)])
+def test_similarities_are_those_of_single_calls_to_the_last_bit(agents, dimension):
+    rng = np.random.default_rng(agents)
+    vectors = rng.normal(size=(agents + 40, dimension)).astype(np.float32)
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    registry = AgentRegistry(
+        [Agent(name=f"agent-{i:04}", embedding=vectors[i]) for i in range(agents)]
+    )
+    router = Router(registry)
+    requests = Requests(np.ones(40, dtype=np.int64), vectors[agents:])
+    together = estimate_block(router, requests).similarity
+    alone = [router.estimate(requests.single(i)).similarity for i in range(40)]
+    np.testing.assert_array_equal(together, alone)
 
 
 def test_nobody_fits_anything_in_an_empty_registry():

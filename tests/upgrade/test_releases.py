@@ -85,7 +85,7 @@ def assembled(tmp_path):
 
 def statements(script, kind):
     """The functions of a script, or its comments, in their order."""
-    end = {"CREATE FUNCTION": r"^(?:\$\$|END);$", "COMMENT ON": r";$"}[kind]
+    end = {"CREATE FUNCTION": r"^(?:\$\$|END|AS '[a-z]+');$", "COMMENT ON": r";$"}[kind]
     pattern = rf"^{kind} .*?{end}"
     return re.findall(pattern, script, re.MULTILINE | re.DOTALL)
 

@@ -15,7 +15,9 @@ from numpy.typing import NDArray
 
 from tiny_dancer.agents.agent import Agent, AgentType, CostModel
 from tiny_dancer.agents.capabilities import capability_columns, resolve_aliases
+from tiny_dancer.agents.embedding_matrix import distinct_rows, laid_out, stack
 from tiny_dancer.agents.pool import NO_POOL, number_pools
+from tiny_dancer.expected_quality import similarities
 
 Floats = NDArray[np.float64]
 Booleans = NDArray[np.bool_]
@@ -60,8 +62,8 @@ class AgentRegistry:
         quality: registered prior, NaN where unknown.
         context_window: tokens, infinite where unknown.
         embeddings: float32 [n, dimension], unit rows, zero rows where there is none.
-        distinct_embeddings: the different rows among them; ``distinct_of`` says which row is whose,
-            None where all are different.
+        distinct_embeddings: the different rows among them, laid out for products; ``distinct_of``
+            says which row is whose, None where all are different.
         embedded: which rows of the embeddings are real.
         reference_positions: the active agents that have an embedding.
         reference_weights: 1/m for each of these m agents, 0 for the others.
@@ -96,8 +98,7 @@ class AgentRegistry:
         self.available: Booleans = self.active.copy()
         self._resolve_ensembles()
         self.embedded: Booleans = np.array([a.embedding is not None for a in self.agents], bool)
-        self.embeddings: NDArray[np.float32] = _stack(self.agents, dimension)
-        self._find_distinct()
+        self._take_embeddings(stack([agent.embedding for agent in self.agents], dimension))
         self._weigh_references()
         self.capabilities: dict[str, Booleans] = capability_columns(
             [a.capabilities for a in self.agents], self.aliases
@@ -161,17 +162,33 @@ class AgentRegistry:
         patched.capabilities = _patched_columns(
             self.capabilities, at, part.capabilities, count=len(self)
         )
-        if not np.array_equal(self.embeddings[at], part.embeddings):
-            patched.embeddings = self.embeddings.copy()
-            patched.embeddings[at] = part.embeddings
-            patched._find_distinct()
+        if any(
+            _differ(self.agents[place].embedding, agent.embedding)
+            for place, agent in zip(at, part.agents, strict=True)
+        ):
+            embeddings = self.embeddings.copy(order="K")
+            embeddings[at] = part.embeddings
+            patched._take_embeddings(embeddings)
         patched._weigh_references()
         return patched
 
-    def _find_distinct(self) -> None:
+    def _take_embeddings(self, embeddings: NDArray[np.float32]) -> None:
         # A product's last bits depend on a row's place in the matrix. Equal rows are multiplied
         # once, so that agents of equal capabilities have equal similarities.
-        self.distinct_embeddings, self.distinct_of = _distinct_rows(self.embeddings)
+        distinct, self.distinct_of = distinct_rows(embeddings)
+        self.distinct_embeddings: NDArray[np.float32] = laid_out(distinct)
+        # One copy where all rows are different.
+        self.embeddings: NDArray[np.float32] = (
+            self.distinct_embeddings if self.distinct_of is None else embeddings
+        )
+
+    def similarities(self, request: NDArray[np.float32]) -> Floats:
+        """Return the rounded cosines of all agents and a unit vector [d], shape [n].
+
+        0 where an agent has no embedding.
+        """
+        similarity = similarities(self.distinct_embeddings, request)
+        return similarity if self.distinct_of is None else similarity[self.distinct_of]
 
     def _weigh_references(self) -> None:
         # Similarities are judged against their mean over these.
@@ -272,15 +289,10 @@ def _floats(values: Sequence[float | None], *, missing: float = math.nan) -> Flo
     return np.array([missing if v is None else v for v in values], dtype=np.float64)
 
 
-def _stack(agents: Sequence[Agent], dimension: int | None) -> NDArray[np.float32]:
-    vectors = [agent.embedding for agent in agents]
-    first = next((v for v in vectors if v is not None), None)
-    length = len(first) if first is not None else (dimension or 0)
-    stacked = np.zeros((len(vectors), length), dtype=np.float32)
-    for row, vector in zip(stacked, vectors, strict=True):
-        if vector is not None:
-            row[:] = vector
-    return stacked
+def _differ(one: NDArray[np.float32] | None, other: NDArray[np.float32] | None) -> bool:
+    if one is None or other is None:
+        return one is not other
+    return not np.array_equal(one, other)
 
 
 def _patched_columns(
@@ -301,24 +313,3 @@ def _patched_columns(
             if not patched[key].any():
                 del patched[key]
     return patched
-
-
-def _distinct_rows(
-    rows: NDArray[np.float32],
-) -> tuple[NDArray[np.float32], NDArray[np.intp] | None]:
-    """Return the different rows in order of appearance, and for each row which one it is."""
-    if not rows.size:
-        return rows, None
-    # Equal rows have equal sums of their bits: where no sum comes twice, no row does.
-    bits = np.ascontiguousarray(rows).view(np.uint32)
-    # Not np.unique: its first call imports numpy.ma, which takes longer than a first decision.
-    if len(set(bits.sum(axis=1, dtype=np.uint64).tolist())) == len(rows):
-        return rows, None
-    seen: dict[bytes, int] = {}
-    which = [seen.setdefault(row.tobytes(), len(seen)) for row in rows]
-    if len(seen) == len(rows):
-        return rows, None
-    # The last to write is the first to appear.
-    first = np.empty(len(seen), dtype=np.intp)
-    first[which[::-1]] = np.arange(len(rows))[::-1]
-    return np.ascontiguousarray(rows[first]), np.array(which, dtype=np.intp)

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from tiny_dancer.expected_quality import similarities
 from tiny_dancer.index.exact import nearest
 from tiny_dancer.router import Router, number
 
@@ -34,7 +33,7 @@ class CapableAgent:
 def nearest_agents(router: Router, wanted: NDArray[np.float32], k: int) -> list[CapableAgent]:
     """Return up to k active agents, nearest first; those of equal similarity by name."""
     eligible = router.registry.reference_positions
-    similarity = similarities(router.registry.embeddings[eligible], wanted)
+    similarity = router.registry.similarities(wanted)[eligible]
     cost = router.cost(NOMINAL_TOKENS)
     return [
         CapableAgent(

@@ -22,14 +22,14 @@ from tiny_dancer.batch import (
 from tiny_dancer.batch_cost import Options, cheapest, cheapest_above, options
 from tiny_dancer.constraints import RoutingConstraints
 from tiny_dancer.errors import InvalidArgumentError, TinyDancerError
-from tiny_dancer.lexical_features import lexical_features
+from tiny_dancer.lexical_features import lexical_matrix
+from tiny_dancer.pg.batch_answers import Answers, Column, answers, columns
 from tiny_dancer.pg.batch_embeddings import read_vectors
 from tiny_dancer.pg.nearest import registry_near
 from tiny_dancer.pg.routing import dial
 from tiny_dancer.policies import BATCH_TARGETS, check_target
-from tiny_dancer.reasoning import OBJECTIVES, stated
 from tiny_dancer.request import check_text, estimate_tokens
-from tiny_dancer.router import Router, known
+from tiny_dancer.router import Router
 
 if TYPE_CHECKING:
     from tiny_dancer.pg.backend import Backend
@@ -39,8 +39,6 @@ MAX_REQUESTS = 1_000_000
 # An average floor looks at the whole batch at once: this many requests × agents at most.
 MAX_JOINT_ELEMENTS = 50_000_000
 NOTICE_EVERY_SECONDS = 2.0
-
-Row = tuple[Any, ...]
 
 
 class Valid(NamedTuple):
@@ -64,8 +62,8 @@ def batch_route(
     quality_floor: float | None,
     cost_weight: float | None,
     tags: list[str | None] | None,
-) -> list[Row]:
-    """Return the rows of ruvector_batch_route."""
+) -> tuple[Column | None, ...]:
+    """Return the columns of tiny_dancer.batch_route."""
     target = check_target(optimize_for, batch=True)
     weights = dial(cost_weight, target)
     joint = target in BATCH_TARGETS
@@ -87,7 +85,7 @@ def batch_route(
         if joint:
             _refuse_joint()
         near = _Near(backend, snapshot, labels, constraints, target, weights)
-        return _rows_near(near, batch, valid, errors)
+        return columns(_answers_near(near, len(batch), valid, errors), errors)
     router = backend.live.router(snapshot, snapshot.registry, labels)
     if joint:
         decision = _route_jointly(backend, router, valid.requests, constraints)
@@ -95,7 +93,8 @@ def batch_route(
         decision = _route_blocks(backend, router, valid.requests, constraints, target, weights)
     for index in np.flatnonzero(decision.position == NOBODY).tolist():
         errors[valid.places[index]] = _nobody(router, valid.requests, index, constraints)
-    return _rows(router, batch, valid.places, decision, target, errors)
+    found = answers(router, decision, target).spread(valid.places, len(batch))
+    return columns(found, errors)
 
 
 def _check_batch(texts: list[str | None] | None) -> list[str | None]:
@@ -133,7 +132,7 @@ def _valid_requests(
     tokens = np.array([estimate_tokens(text) for text in valid], dtype=np.int64)
     lexical = None
     if snapshot.goes_by_wording and valid:
-        lexical = np.stack([lexical_features(text) for text in valid])
+        lexical = lexical_matrix(valid)
     return Valid(places, Requests(tokens, rows, lexical))
 
 
@@ -206,23 +205,19 @@ class _Near(NamedTuple):
     weights: Any
 
 
-def _rows_near(
-    near: _Near, texts: list[str | None], valid: Valid, errors: dict[int, str]
-) -> list[Row]:
+def _answers_near(near: _Near, count: int, valid: Valid, errors: dict[int, str]) -> Answers:
     """Route over a registry too large to keep: each request over the agents nearest to it."""
-    rows = [_failed(place, text, errors.get(place)) for place, text in enumerate(texts)]
+    found = Answers.nothing(count)
     progress = near.backend.progress(NOTICE_EVERY_SECONDS)
     for index, place in enumerate(valid.places):
         one = valid.requests.part(slice(index, index + 1))
         router = _router_near(near, one.embeddings[0])
         decision = route_block(router, one, near.constraints, near.target, near.weights)
-        wrong = {}
         if decision.position[0] == NOBODY:
-            wrong[0] = _nobody(router, one, 0, near.constraints)
-        [row] = _rows(router, [texts[place]], [0], decision, near.target, wrong)
-        rows[place] = (place + 1, *row[1:])
+            errors[place] = _nobody(router, one, 0, near.constraints)
+        found.put(answers(router, decision, near.target), [place])
         progress(f"routed {index + 1} of {len(valid.places)} requests")
-    return rows
+    return found
 
 
 def _router_near(near: _Near, vector: NDArray[np.float32]) -> Router:
@@ -309,43 +304,3 @@ def _nobody(router: Router, requests: Requests, index: int, constraints: Routing
     except TinyDancerError as error:
         return f"{error.message}: {error.detail}" if error.detail else error.message
     raise AssertionError("a batch and a single call disagree")  # pragma: no cover
-
-
-def _failed(place: int, text: str | None, error: str | None) -> Row:
-    return (place + 1, text, None, None, None, None, None, error)
-
-
-def _rows(
-    router: Router,
-    texts: list[str | None],
-    places: list[int],
-    decision: BatchDecision,
-    target: str,
-    errors: dict[int, str],
-) -> list[Row]:
-    rows: list[Row] = [()] * len(texts)
-    for place, error in errors.items():
-        rows[place] = _failed(place, texts[place], error)
-    names = router.registry.names
-    latencies = known(router.performance.latency_ms)
-    ranks = "is chosen of" if target in BATCH_TARGETS else "ranks first of"
-    objective = OBJECTIVES[target]
-    for place, position, count, cost, quality in zip(
-        places,
-        decision.position.tolist(),
-        decision.candidates.tolist(),
-        known(decision.cost),
-        decision.expected_quality.tolist(),
-        strict=True,
-    ):
-        if position == NOBODY:
-            continue
-        latency = latencies[position]
-        reasoning = (
-            f"{names[position]} ({stated(cost, latency).words}, expected quality {quality:.3f}) "
-            f"{ranks} {count} candidates for {objective}."
-        )
-        rows[place] = (
-            place + 1, texts[place], names[position], quality, cost, latency, reasoning, None
-        )  # fmt: skip
-    return rows
