@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import signal
+import sys
 from typing import TYPE_CHECKING
 
 from tiny_dancer.cli import models_dir
@@ -76,6 +78,8 @@ def run(arguments: argparse.Namespace) -> None:
     from tiny_dancer.cli.progress_bar import ProgressBar
 
     _require_fitting_options(arguments)
+    # Leave through the clean-up, as an interrupt does.
+    signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
     with ProgressBar() as progress:
         imported = _import(arguments, progress)
     folder = imported.folder
