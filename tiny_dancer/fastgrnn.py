@@ -312,10 +312,28 @@ class FastGRNN:
         """
         if type(x) is not ndarray or x.shape != self._input_shape or x.dtype is not _FLOAT32:
             x = self._checked_input(x)
-        pre = x
-        for factor in self._w:
+        products = x.dot(self._w[0])
+        _require_finite(products, x, None)
+        return self.forward_products(products)
+
+    @property
+    def input_rows(self) -> Float32Array:
+        """What an input is multiplied with first, [P, D]; see ``forward_products``."""
+        return self._w[0].T
+
+    def forward_products(self, products: Float32Array) -> Float32Array:
+        """Finish ``forward_single`` where x · input_rows is known. Nothing is checked.
+
+        Args:
+            products: finite, [P] or [n, P]; may be overwritten.
+
+        Returns:
+            The state after one step, [H] or [n, H].
+        """
+        pre = products
+        for factor in self._w[1:]:
             pre = pre.dot(factor)
-        activation = self._activate(pre, x, None)
+        activation = self._activate(pre)
         gate = activation[self._gate]
         after = multiply(gate, self._single_slope)
         add(after, self._single_offset, after)
@@ -385,7 +403,8 @@ class FastGRNN:
         for factor in self._u:
             recurrent = recurrent.dot(factor)
         add(pre, recurrent, pre)
-        activation = self._activate(pre, x, h)
+        _require_finite(pre, x, h)
+        activation = self._activate(pre)
         gate = activation[self._gate]
         update = activation[self._update]
         multiply(gate, self._half, gate)
@@ -397,16 +416,11 @@ class FastGRNN:
         add(after, update, after)
         return after
 
-    def _activate(self, pre: Float32Array, x: Float32Array, h: Float32Array | None) -> Float32Array:
+    def _activate(self, pre: Float32Array) -> Float32Array:
         """The tanh of half the gate's and of the update's sum, [..., 2H]; overwrites ``pre``."""
         if self._tied:
             pre = np.concatenate((multiply(pre, self._half), pre), axis=-1)
         add(pre, self._b, pre)
-        # A NaN or an infinity in x or h reaches every sum, and the product of all of them with
-        # themselves is the cheapest test that cannot miss one.
-        flat = pre if pre.ndim == 1 else pre.reshape(-1)
-        if not math.isfinite(flat.dot(flat)):
-            _refuse_not_finite(x, h)
         tanh(pre, pre)
         return pre
 
@@ -491,6 +505,14 @@ def _checked_lengths(lengths: ArrayLike | None, shape: tuple[int, ...]) -> NDArr
         wrong = counts[(counts < 1) | (counts > shape[1])][0]
         raise InvalidArgumentError(f"lengths must lie between 1 and {shape[1]}, not {wrong}")
     return counts.astype(np.int64)
+
+
+def _require_finite(sums: Float32Array, x: Float32Array, h: Float32Array | None) -> None:
+    # A NaN or an infinity in x or h reaches every sum, and the product of all of them with
+    # themselves is the cheapest test that cannot miss one.
+    flat = sums if sums.ndim == 1 else sums.reshape(-1)
+    if not math.isfinite(flat.dot(flat)):
+        _refuse_not_finite(x, h)
 
 
 def _refuse_not_finite(x: Float32Array, h: Float32Array | None) -> None:

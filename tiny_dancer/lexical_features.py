@@ -8,10 +8,10 @@ some ten microseconds.
 
 from __future__ import annotations
 
-import math
 import string
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import log1p
 from typing import Self
 
 import numpy as np
@@ -22,20 +22,25 @@ from tiny_dancer.weights import Float32Array
 
 Floats = NDArray[np.float64]
 
-# Groups of bytes whose numbers are features, as log(1 + count).
-_COUNTED = {
-    "digits": string.digits,
-    "capitals": string.ascii_uppercase,
-    "newlines": "\n",
-    "sentence_marks": ".!?",
-    "commas": ",;:",
-    "question_marks": "?",
-    "operators": "+-*/=<>^%",
-    "brackets": "(){}[]",
-    "code_marks": "_`#@\\|~&",
-    "quotes": "\"'",
+# Classes of bytes; each byte is of one, or of none.
+_CLASSES = {
+    "digit": string.digits,
+    "capital": string.ascii_uppercase,
+    "small letter": string.ascii_lowercase,
+    "newline": "\n",
+    "blank": " \t\r",
+    "stop": ".!",
+    "question mark": "?",
+    "comma": ",;:",
+    "operator": "+-*/=<>^%",
+    "bracket": "(){}[]",
+    "code mark": "_`#@\\|~&",
+    "quote": "\"'",
     "money": "$",
 }
+_CLASSED = len(_CLASSES) + 2
+"""Beside them there are the bytes of characters beyond ASCII, and the rest."""
+
 # Words that are looked for in lower case; the feature is whether any occurs.
 _WORDS = {
     "asks_quantity": ("how many", "how much", "how long", "calculate", "compute"),
@@ -45,7 +50,7 @@ _WORDS = {
     "asks_code": ("function", "python", "return ", "code", "sql"),
     "compares": ("more than", "less than", "twice", " half", " times ", " each "),
 }
-_LETTERS = string.ascii_letters.encode()
+_PHRASES = tuple(_WORDS.values())
 _CHOICE_MARKS = (
     ("A.", "B.", "C."),
     ("A)", "B)", "C)"),
@@ -58,7 +63,17 @@ NAMES: tuple[str, ...] = (
     "words",
     "word_length",
     "numbers",
-    *_COUNTED,
+    "digits",
+    "capitals",
+    "newlines",
+    "sentence_marks",
+    "commas",
+    "question_marks",
+    "operators",
+    "brackets",
+    "code_marks",
+    "quotes",
+    "money",
     "digit_share",
     "capital_share",
     "beyond_ascii",
@@ -75,20 +90,17 @@ _LIMIT = 6.0
 """Standardised features are cut off here: a freak request must not drown its embedding."""
 
 
-def _byte_groups() -> Float32Array:
-    """A matrix [256, groups + 3]: which byte counts for what."""
-    groups = [characters.encode() for characters in _COUNTED.values()]
-    groups += [b" \n\t\r", _LETTERS, bytes(range(0x80, 0x100))]
-    matrix = np.zeros((256, len(groups)), dtype=np.float32)
-    for column, members in enumerate(groups):
-        matrix[list(members), column] = 1.0
-    return matrix
+def _class_of_bytes() -> bytes:
+    """For each byte the number of its class."""
+    table = bytearray([_CLASSED - 1]) * 0x80 + bytearray([_CLASSED - 2]) * 0x80
+    for number, members in enumerate(_CLASSES.values()):
+        for byte in members.encode():
+            table[byte] = number
+    return bytes(table)
 
 
-_GROUPS = _byte_groups()
+_CLASS_OF_BYTE = _class_of_bytes()
 _DIGIT_OR_NOT = bytes(byte in string.digits.encode() for byte in range(256))
-_DIGITS, _CAPITALS = list(_COUNTED).index("digits"), list(_COUNTED).index("capitals")
-_SPACES, _LETTER_COUNT, _HIGH = (len(_COUNTED) + i for i in range(3))
 
 
 def lexical_features(text: str) -> Float32Array:
@@ -103,22 +115,37 @@ def lexical_features(text: str) -> Float32Array:
     """
     raw = text.encode("utf-8", "replace")
     size = len(raw) + 1
-    histogram = np.bincount(np.frombuffer(raw, dtype=np.uint8), minlength=256)
-    counts = histogram.astype(np.float32).dot(_GROUPS).tolist()
-    words = counts[_SPACES] + 1
+    classes = np.frombuffer(raw.translate(_CLASS_OF_BYTE), dtype=np.uint8)
+    (
+        digits, capitals, small, newlines, blanks, stops, questions, commas,
+        operators, brackets, code_marks, quotes, money, beyond_ascii, _
+    ) = np.bincount(classes, minlength=_CLASSED).tolist()  # fmt: skip
+    words = newlines + blanks + 1
     numbers = (b" " + raw).translate(_DIGIT_OR_NOT).count(b"\0\1")
     lower = text.lower()
     last = text.rfind("?")
-    log1p = math.log1p
-    values = [log1p(len(text)), log1p(words), counts[_LETTER_COUNT] / words, log1p(numbers)]
-    values += map(log1p, counts[: len(_COUNTED)])
-    values += (
-        counts[_DIGITS] / size,
-        counts[_CAPITALS] / size,
-        counts[_HIGH] / size,
+    values = [
+        log1p(len(text)),
+        log1p(words),
+        (capitals + small) / words,
+        log1p(numbers),
+        log1p(digits),
+        log1p(capitals),
+        log1p(newlines),
+        log1p(stops + questions),
+        log1p(commas),
+        log1p(questions),
+        log1p(operators),
+        log1p(brackets),
+        log1p(code_marks),
+        log1p(quotes),
+        log1p(money),
+        digits / size,
+        capitals / size,
+        beyond_ascii / size,
         0.0 if last < 0 else log1p(len(text) - last),
-    )
-    values += [_any_of(phrases, lower) for phrases in _WORDS.values()]
+    ]
+    values += _which_occur(lower)
     values += (_offers_choices(text), float("__" in text or "..." in text))
     return np.array(values, dtype=np.float32)
 
@@ -131,11 +158,17 @@ def lexical_matrix(texts: Sequence[str]) -> Float32Array:
     return matrix
 
 
-def _any_of(phrases: tuple[str, ...], text: str) -> float:
-    for phrase in phrases:
-        if phrase in text:
-            return 1.0
-    return 0.0
+def _which_occur(text: str) -> list[float]:
+    """For each group of words, 1 if one of them is in a text in lower case, else 0."""
+    found = []
+    for phrases in _PHRASES:
+        for phrase in phrases:
+            if phrase in text:
+                found.append(1.0)
+                break
+        else:
+            found.append(0.0)
+    return found
 
 
 def _offers_choices(text: str) -> float:

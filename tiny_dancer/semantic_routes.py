@@ -112,6 +112,13 @@ class RouteColumns:
     has_utterances: NDArray[np.bool_]
 
 
+class RouteExtremes(NamedTuple):
+    """What no route of all goes beyond; says when those that were not looked at matter no more."""
+
+    greatest_priority: int
+    least_threshold: float
+
+
 class Shortlist(NamedTuple):
     """The routes that a request may be nearest to.
 
@@ -135,6 +142,7 @@ class SemanticRoutes:
             where shortlists come from elsewhere.
         matching: thresholds and margin.
         index: over the same rows; None to look at all of them.
+        extremes: of all routes where the columns are of some of them; None where they are of all.
 
     Attributes:
         thresholds: least similarity of each route, defaults filled in.
@@ -146,6 +154,7 @@ class SemanticRoutes:
         vectors: Vectors | None = None,
         matching: RouteMatching | None = None,
         index: VectorIndex | None = None,
+        extremes: RouteExtremes | None = None,
     ) -> None:
         self.columns = columns
         self.vectors = np.zeros((0, 0), np.float32) if vectors is None else vectors
@@ -164,7 +173,9 @@ class SemanticRoutes:
         )
         # Half a unit of the last decimal less, so that a rounded similarity can equal it.
         self._cuts: Vectors = (self.thresholds - HALF_UNIT).astype(np.float32)
-        self._least_cut: float = float(self._cuts.min(initial=math.inf))
+        self._extremes = extremes or RouteExtremes(
+            max(columns.priorities, default=0), float(self.thresholds.min(initial=math.inf))
+        )
         self._is_single: bool = bool((counts == 1).all())
 
     @classmethod
@@ -314,12 +325,19 @@ class SemanticRoutes:
 
     def is_settled(self, shortlist: Shortlist, matches: Sequence[RouteMatch], k: int) -> bool:
         """Return whether no route outside the shortlist could change the matches."""
-        if shortlist.bound < self._least_cut:
+        if shortlist.bound < self._extremes.least_threshold - HALF_UNIT:
             return True
         if len(matches) < k:
             return False
         least = min(match.similarity for match in matches)
-        return least - self.matching.priority_margin > shortlist.bound
+        return least - self._reach(matches) > shortlist.bound
+
+    def _reach(self, matches: Sequence[RouteMatch]) -> float:
+        """Return by how much a less similar route might still come before one of the matches."""
+        priorities, greatest = self.columns.priorities, self._extremes.greatest_priority
+        if all(priorities[match.position] >= greatest for match in matches):
+            return ROUNDING
+        return self.matching.priority_margin + ROUNDING
 
     def rank(self, shortlist: Shortlist, k: int, gate: Gate = None) -> list[RouteMatch]:
         """Return up to k of the shortlist at or above their threshold, best first."""

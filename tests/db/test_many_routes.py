@@ -9,6 +9,7 @@ from registration import call
 from routes import semantic_route
 from test_large_registry import active_model, plan_of, random_vectors, text_of
 
+from tiny_dancer.pg.nearest import direction_text
 from tiny_dancer.pg.nearest_routes import index_name, nearest_query
 
 DIMENSION = 64
@@ -65,13 +66,13 @@ def recall(found, expected):
 
 @pytest.mark.parametrize("mode", ["force_custom_plan", "force_generic_plan"])
 def test_the_query_of_a_match_uses_the_index(many, mode):
-    query = nearest_query(active_model(many), "public")
-    many.execute(sql.SQL("PREPARE near (text, bigint) AS {}").format(sql.SQL(query)))
+    query = nearest_query(active_model(many), "public", 16)
+    many.execute(sql.SQL("PREPARE near (text) AS {}").format(sql.SQL(query)))
     try:
         with many.transaction(force_rollback=True):
             many.execute(f"SET LOCAL plan_cache_mode = {mode}")
             [vector] = random_vectors(1, seed=2)
-            plan = plan_of(many, f"EXECUTE near ('{text_of(vector)}', 16)")
+            plan = plan_of(many, f"EXECUTE near ('{direction_text(vector)}')")
     finally:
         many.execute("DEALLOCATE near")
     assert f"Index Scan using {index_name(active_model(many))}" in plan, plan
@@ -127,3 +128,31 @@ def test_priority_and_threshold_hold_through_pgvector(many, answers):
         answers(snapshot_megabytes="0")
         names = [row.route_name for row in semantic_route(many, None, embedding=vector)]
         assert names == ["same-59", "same-00", "same-01"]
+
+
+def test_routes_behind_many_inactive_ones_are_found_through_pgvector(many, answers):
+    vector = random_vectors(1, seed=8)[0]
+    with many.transaction(force_rollback=True):
+        for ordinal in range(40):
+            call(
+                many,
+                "ruvector_create_route",
+                name=f"off-{ordinal:02}",
+                description="d",
+                target_agent="a",
+                embedding=vector.tolist(),
+            )
+        many.execute("UPDATE tiny_dancer.routes SET active = false WHERE name LIKE 'off-%'")
+        exact = [row.route_name for row in semantic_route(many, None, embedding=vector.tolist())]
+        answers(snapshot_megabytes="0")
+        found = [row.route_name for row in semantic_route(many, None, embedding=vector.tolist())]
+        assert len(exact) == 3
+        assert found == exact
+
+
+def test_a_direction_is_written_exactly(many):
+    [vector] = random_vectors(1, seed=9)
+    [(distance,)] = many.execute(
+        "SELECT %s::vector <=> %s::vector", [direction_text(vector), text_of(vector)]
+    )
+    assert abs(distance) < 1e-6

@@ -106,7 +106,8 @@ class LearnedQuality:
         #: What does not depend on the request, without and with what came in since.
         self._settled = level - np.where(self.learned, trust * log_odds(np.nan_to_num(means)), 0.0)
         self._base = self._settled + self._drift
-        self._shade = similarity_weight * (1.0 - trust / self._blend.most_trust)
+        # Negative, as all log-odds are until the end: the sigmoid then needs a pass less.
+        self._minus_shade = -similarity_weight * (1.0 - trust / self._blend.most_trust)
         outcomes = np.where(self.learned, model.outcomes[columns], 0.0) + recent.count
         self.observations: Floats = np.where(self.learned, outcomes, performance.requests)
 
@@ -129,7 +130,7 @@ class LearnedQuality:
 
     def head_log_odds_batch(self, embeddings: Float32Array, lexical: Float32Array | None) -> Floats:
         """Return what the heads say of several requests, [b, h]."""
-        return self._weighed(log_odds(self.model.predict_batch(embeddings, lexical)))
+        return self._weighed(self.model.log_odds_batch(embeddings, lexical))
 
     def _weighed(self, predicted: Floats) -> Floats:
         odds = predicted if self._all else predicted[..., self._columns]
@@ -156,13 +157,12 @@ class LearnedQuality:
         return quality
 
     def _quality(self, base: Floats, heads: Floats, nearness: Floats) -> Floats:
-        odds = nearness * self._shade
-        odds += base
+        odds = nearness * self._minus_shade
+        odds -= base
         if self._all:
-            odds += heads
+            odds -= heads
         else:
-            odds[..., self._positions] += heads
-        np.negative(odds, out=odds)
+            odds[..., self._positions] -= heads
         np.exp(odds, out=odds)
         odds += 1.0
         quality: Floats = np.reciprocal(odds, out=odds)

@@ -174,9 +174,17 @@ class RouterModel:
 
     def predict_batch(self, embeddings: Float32Array, lexical: Float32Array | None) -> Floats:
         """Predict for several requests, [n, d] and [n, COUNT] → [n, a]; see ``predict``."""
+        return self.predictor.predict_batch(embeddings, self._words_of(embeddings, lexical))
+
+    def log_odds_batch(self, embeddings: Float32Array, lexical: Float32Array | None) -> Floats:
+        """Return the log-odds of several predictions, [n, a]; the array is the caller's."""
+        words = self._words_of(embeddings, lexical)
+        return self.predictor.log_odds_checked_batch(embeddings, words)
+
+    def _words_of(self, embeddings: Float32Array, lexical: Float32Array | None) -> Float32Array:
         if lexical is None or not self.goes_by_wording:
-            lexical = np.zeros((len(embeddings), 0), dtype=np.float32)
-        return self.predictor.predict_batch(embeddings, lexical)
+            return np.zeros((len(embeddings), 0), dtype=np.float32)
+        return lexical
 
 
 def checksum(

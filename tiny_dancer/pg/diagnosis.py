@@ -188,15 +188,15 @@ def _routes(backend: Backend) -> Iterator[Finding]:
     model = configuration.model
     if model is None:
         return
-    routes, vectors = route_store.count_routes(backend, model)
-    yield Finding("semantic routes", True, f"{routes} routes with {vectors} vectors")
+    count = route_store.count_routes(backend, model)
+    yield Finding("semantic routes", True, f"{count.routes} routes with {count.vectors} vectors")
     rebuild = "Run SELECT tiny_dancer.rebuild_indexes(); as the owner of the extension."
-    if not route_index.fits(configuration, routes, vectors, with_graph=False):
+    if not route_index.fits(configuration, count, with_graph=False):
         row: Any = backend.row(INDEX, ("text",), nearest_routes.index_name(model))
         if not row["exists"]:
             finding = "more than backends keep, and no HNSW index on their vectors"
             yield Finding("route index", False, finding, rebuild)
-    elif vectors > configuration.settings.route_index_limit:
+    elif count.vectors > configuration.settings.route_index_limit:
         yield _hnswlib(route_store.has_graph(backend, model), rebuild)
 
 

@@ -7,6 +7,7 @@ vectors of any model; so its queries name the model's id and dimension literally
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -28,31 +29,51 @@ MAX_INDEX_DIMENSION = 2000
 # From this release of pgvector on, a scan goes on until enough rows passed the filter.
 ITERATIVE_SCAN_SINCE = (0, 8)
 
+# An integer of so many bits is exact in a float32.
+MANTISSA = 2.0**23
+
+# The settings are NULL or empty, their default, as long as nothing has loaded pgvector here.
 VECTOR_EXTENSION = """
-SELECT quote_ident(n.nspname) AS schema, e.extversion AS version
+SELECT quote_ident(n.nspname) AS schema, e.extversion AS version,
+       nullif(current_setting('hnsw.ef_search', true), '') AS ef_search,
+       nullif(current_setting('hnsw.iterative_scan', true), '') AS iterative_scan
 FROM pg_extension e JOIN pg_namespace n ON n.oid = e.extnamespace WHERE e.extname = 'vector'
 """
-SET_LOCALLY = "SELECT set_config($1, $2, true) AS value"
-PRESENT = "SELECT current_setting($1, true) AS value"
+SET_BREADTH = "SELECT set_config('hnsw.ef_search', $1, true) AS ef_search"
+SET_SCAN = f"{SET_BREADTH}, set_config('hnsw.iterative_scan', $2, true) AS iterative_scan"
 
 
 @dataclass(frozen=True, slots=True)
 class VectorExtension:
-    """Where pgvector lives, quoted, and its version (major, minor)."""
+    """pgvector as it is installed and set in this session.
+
+    Attributes:
+        schema: where it lives, quoted.
+        version: major, minor.
+        ef_search: how broad the scan of an HNSW index is, None for the default.
+        iterative_scan: whether it goes on where rows did not pass a filter, None for the default.
+    """
 
     schema: str
     version: tuple[int, ...]
+    ef_search: str | None = None
+    iterative_scan: str | None = None
 
 
-def nearest_query(model: ActiveModel, schema: str) -> str:
-    """Return the query for the living, active agents nearest to $1, at most $2."""
+def nearest_query(model: ActiveModel, schema: str, most: int) -> str:
+    """Return the query for the living, active agents nearest to $1, at most ``most``.
+
+    The number is part of the text: of a parameter the planner would guess that it asks for a tenth
+    of all, and not use the index.
+    """
     vector = f"{schema}.vector({model.dimension})"
     return f"""
     SELECT {store.AGENT_COLUMNS}
     FROM tiny_dancer.agent_embeddings e JOIN tiny_dancer.agents a ON a.id = e.agent_id
     WHERE e.model_id = {model.id} AND a.removed_at IS NULL AND a.active
-    ORDER BY e.embedding::{vector} OPERATOR({schema}.<=>) $1::{schema}.vector::{vector}
-    LIMIT $2
+    ORDER BY e.embedding::{vector} OPERATOR({schema}.<=>)
+        (SELECT $1::{schema}.vector::{vector})
+    LIMIT {most}
     """
 
 
@@ -78,9 +99,15 @@ def nearest(
 ) -> list[Agent]:
     """Return the k active agents nearest to a vector, through the index where there is one."""
     extension = vector_extension(backend)
-    query = nearest_query(model, extension.schema)
-    rows = search(backend, extension, query, vector, k)
-    return [store.agent_from_row(row) for row in rows]
+    most = power_of_two(k)
+    query = nearest_query(model, extension.schema, most)
+    rows = search(backend, extension, query, vector, 2 * most)
+    return [store.agent_from_row(row) for row in islice(rows, k)]
+
+
+def power_of_two(count: int) -> int:
+    """Return the least power of two that is not less: a few queries then serve every count."""
+    return 1 << max(0, count - 1).bit_length()
 
 
 def search(
@@ -88,23 +115,20 @@ def search(
     extension: VectorExtension,
     query: str,
     vector: NDArray[np.float32],
-    k: int,
-    breadth: int | None = None,
+    breadth: int,
 ) -> Any:
-    """Return the rows of a query for the k nearest to $1, at most $2.
+    """Return the rows of a query for what is nearest to $1.
 
     Args:
         backend: of this process.
-        extension: where pgvector lives.
-        query: takes the vector as text and k.
+        extension: pgvector as it was found; its settings are put back.
+        query: takes the vector as text.
         vector: of what is searched for.
-        k: how many.
-        breadth: for how many the scan is to be wide enough; k unless given.
+        breadth: of the scan of an HNSW index; pgvector takes no more than 1000.
     """
-    before = _widen(backend, breadth or k, iterative=extension.version >= ITERATIVE_SCAN_SINCE)
-    rows = backend.rows(query, ("text", "bigint"), store.vector_text(vector), k)
-    for setting, value in before.items():
-        backend.rows(SET_LOCALLY, ("text", "text"), setting, value)
+    _set_scan(backend, extension, str(max(40, min(1000, breadth))), "strict_order")
+    rows = backend.rows(query, ("text",), direction_text(vector))
+    _set_scan(backend, extension, extension.ef_search, extension.iterative_scan)
     return rows
 
 
@@ -112,20 +136,26 @@ def vector_extension(backend: Backend) -> VectorExtension:
     """Return where pgvector lives and its version."""
     row: Any = backend.row(VECTOR_EXTENSION)
     version = tuple(int(part) for part in row["version"].split(".")[:2])
-    return VectorExtension(row["schema"], version)
+    return VectorExtension(row["schema"], version, row["ef_search"], row["iterative_scan"])
 
 
-def _widen(backend: Backend, k: int, *, iterative: bool) -> dict[str, str | None]:
-    """Let the scan return k rows that pass the filter; return what the settings were.
+def _set_scan(
+    backend: Backend, extension: VectorExtension, breadth: str | None, iterative: str | None
+) -> None:
+    if extension.version >= ITERATIVE_SCAN_SINCE:
+        backend.rows(SET_SCAN, ("text", "text"), breadth, iterative)
+    else:
+        backend.rows(SET_BREADTH, ("text",), breadth)
 
-    A setting is None, its default, as long as nothing has loaded pgvector in this backend.
+
+def direction_text(vector: NDArray[np.float32]) -> str:
+    """Return a vector's direction as pgvector reads it: whole numbers, which are fast to write.
+
+    A cosine does not depend on the length. Written as the floats they are, 768 numbers take longer
+    than the search.
+
+    Args:
+        vector: not zero, finite, shape [d].
     """
-    wanted = {"hnsw.ef_search": str(max(40, min(1000, 2 * k)))}
-    if iterative:
-        wanted["hnsw.iterative_scan"] = "strict_order"
-    before: dict[str, str | None] = {}
-    for setting, value in wanted.items():
-        present: Any = backend.row(PRESENT, ("text",), setting)
-        before[setting] = present["value"] or None
-        backend.rows(SET_LOCALLY, ("text", "text"), setting, value)
-    return before
+    scale = MANTISSA / float(np.abs(vector).max())
+    return str(np.rint(vector * np.float32(scale)).astype(np.int32).tolist())

@@ -21,6 +21,7 @@ from tiny_dancer.semantic_routes import (
     SHORTLIST,
     Gate,
     RouteColumns,
+    RouteExtremes,
     RouteMatch,
     SemanticRoutes,
     Shortlist,
@@ -30,31 +31,42 @@ if TYPE_CHECKING:
     from tiny_dancer.pg.backend import Backend
     from tiny_dancer.pg.snapshot import Configuration
 
-# So many times wider than what is asked for is the scan: the few nearest must be the right ones.
+# So many times broader than what is asked for is the scan: the few nearest must be the right ones.
 BREADTH = 6
 
 
-def nearest_query(model: ActiveModel, schema: str) -> str:
-    """Return the query for the routes of the $2 utterances nearest to $1, by name."""
+def nearest_query(model: ActiveModel, schema: str, most: int) -> str:
+    """Return the query for the routes of the ``most`` utterances nearest to $1.
+
+    There is always a row: how many utterances were found, and how far the farthest is, holds of the
+    inactive routes too, which do not come back. The number is part of the text, see
+    ``tiny_dancer.pg.nearest.nearest_query``.
+    """
     vector = f"{schema}.vector({model.dimension})"
-    distance = f"u.embedding::{vector} OPERATOR({schema}.<=>) $1::{schema}.vector::{vector}"
+    # Read once, and not for each row that it is compared with.
+    asked = "(SELECT a.vector FROM asked a)"
+    distance = f"u.embedding::{vector} OPERATOR({schema}.<=>) {asked}"
     return f"""
-    WITH near AS MATERIALIZED (
+    WITH asked AS MATERIALIZED (SELECT $1::{schema}.vector::{vector} AS vector),
+    near AS MATERIALIZED (
         SELECT u.route_id, {distance} AS distance
         FROM tiny_dancer.route_utterances u
         WHERE u.model_id = {model.id}
         ORDER BY {distance}
-        LIMIT $2
+        LIMIT {most}
+    ),
+    matched AS (
+        SELECT r.id, r.name, r.target_agent, r.priority, r.threshold,
+               r.conditions::text AS conditions, array_agg(1 - ({distance})) AS similarity,
+               bool_or(u.utterance IS NOT NULL) AS has_utterances
+        FROM tiny_dancer.routes r
+        JOIN tiny_dancer.route_utterances u ON u.route_id = r.id AND u.model_id = {model.id}
+        WHERE r.active AND r.id IN (SELECT route_id FROM near)
+        GROUP BY r.id
     )
-    SELECT r.id, r.name, r.target_agent, r.priority, r.threshold, r.conditions::text AS conditions,
-           array_agg(1 - ({distance})) AS similarity,
-           bool_or(u.utterance IS NOT NULL) AS has_utterances,
-           (SELECT count(*) FROM near) AS found,
-           (SELECT max(distance) FROM near) AS farthest
-    FROM tiny_dancer.routes r
-    JOIN tiny_dancer.route_utterances u ON u.route_id = r.id AND u.model_id = {model.id}
-    WHERE r.active AND r.id IN (SELECT route_id FROM near)
-    GROUP BY r.id
+    SELECT whole.found, whole.farthest, matched.*
+    FROM (SELECT count(*) AS found, max(distance) AS farthest FROM near) AS whole
+    LEFT JOIN matched ON true
     """
 
 
@@ -66,6 +78,7 @@ def index_name(model: ActiveModel) -> str:
 def match(
     backend: Backend,
     configuration: Configuration,
+    extremes: RouteExtremes,
     vector: NDArray[np.float32],
     k: int,
     gate: Callable[[RouteTable], Gate],
@@ -75,13 +88,14 @@ def match(
     Args:
         backend: of this process.
         configuration: settings and model.
+        extremes: of all routes.
         vector: unit vector of the request.
         k: at least 1.
         gate: gives for a table of routes which of them may be taken.
     """
-    most = 2 * k + SHORTLIST
+    most = nearest.power_of_two(2 * k + SHORTLIST)
     while True:
-        routes, table, shortlist = _near(backend, configuration, vector, most)
+        routes, table, shortlist = _near(backend, configuration, extremes, vector, most)
         matches = routes.rank(shortlist, k, gate(table))
         if routes.is_settled(shortlist, matches, k):
             return table, matches
@@ -89,26 +103,33 @@ def match(
 
 
 def _near(
-    backend: Backend, configuration: Configuration, vector: NDArray[np.float32], most: int
+    backend: Backend,
+    configuration: Configuration,
+    extremes: RouteExtremes,
+    vector: NDArray[np.float32],
+    most: int,
 ) -> tuple[SemanticRoutes, RouteTable, Shortlist]:
     model = configuration.required_model
     extension = nearest.vector_extension(backend)
-    query = nearest_query(model, extension.schema)
-    rows = list(nearest.search(backend, extension, query, vector, most, BREADTH * most))
-    rows.sort(key=lambda row: row["name"])
+    query = nearest_query(model, extension.schema, most)
+    found = nearest.search(backend, extension, query, vector, BREADTH * most)
+    bound = _bound(found[0], most)
+    rows = sorted((row for row in found if row["id"] is not None), key=lambda row: row["name"])
     columns = _columns(rows)
-    routes = SemanticRoutes(columns, matching=configuration.settings.route_matching)
+    routes = SemanticRoutes(
+        columns,
+        matching=configuration.settings.route_matching,
+        extremes=extremes,
+    )
     similarity = np.array([s for row in rows for s in row["similarity"]], np.float64)
     pooled = pooled_similarity(similarity, columns.vector_counts)
     table = RouteTable(routes, [row["id"] for row in rows])
-    return routes, table, Shortlist(None, pooled, _bound(rows, most))
+    return routes, table, Shortlist(None, pooled, bound)
 
 
-def _bound(rows: list[Any], most: int) -> float:
+def _bound(row: Any, most: int) -> float:
     """Return how similar a route that was not found can be."""
-    if not rows or rows[0]["found"] < most:
-        return -math.inf
-    return 1.0 - float(rows[0]["farthest"])
+    return -math.inf if row["found"] < most else 1.0 - float(row["farthest"])
 
 
 def _columns(rows: list[Any]) -> RouteColumns:

@@ -173,10 +173,10 @@ def _labelled_texts(backend: Backend, query: str | None) -> LabelledTexts:
 
 def _stored_routes(backend: Backend, configuration: Configuration) -> StoredRoutes:
     model = configuration.required_model
-    routes, vectors = route_store.count_routes(backend, model)
-    if not routes:
+    count = route_store.count_routes(backend, model)
+    if not count.routes:
         raise _no_routes()
-    if not route_index.fits(configuration, routes, vectors, with_graph=False):
+    if not route_index.fits(configuration, count, with_graph=False):
         raise _too_many()
     return route_store.stored_routes(backend, model)
 

@@ -12,7 +12,7 @@ from tiny_dancer.pg.snapshot import MEGABYTE, Configuration, read_configuration
 
 if TYPE_CHECKING:
     from tiny_dancer.pg.backend import Backend
-    from tiny_dancer.pg.route_store import StoredRoutes
+    from tiny_dancer.pg.route_store import RouteCount, StoredRoutes
 
 # What a route and a vector take beside the vector's elements.
 BYTES_OF_ROUTE = 500
@@ -28,11 +28,11 @@ def build_route_index(backend: Backend) -> str | None:
     """
     configuration = read_configuration(backend)
     model, settings = configuration.required_model, configuration.settings
-    routes, vectors = route_store.count_routes(backend, model)
+    count = route_store.count_routes(backend, model)
     backend.rows(route_store.FORGET_GRAPHS)
-    if vectors <= settings.route_index_limit:
+    if count.vectors <= settings.route_index_limit:
         return None
-    if not fits(configuration, routes, vectors, with_graph=True):
+    if not fits(configuration, count, with_graph=True):
         backend.report_progress(
             "the routes are too many for an hnswlib index within snapshot_megabytes"
         )
@@ -48,8 +48,8 @@ def build_route_index(backend: Backend) -> str | None:
             f"building the hnswlib index on the routes: {done} of {total} vectors"
         ),
     )
-    route_store.put_graph(backend, model, vectors, graph)
-    return f"hnswlib index on {vectors} vectors of routes"
+    route_store.put_graph(backend, model, count.vectors, graph)
+    return f"hnswlib index on {count.vectors} vectors of routes"
 
 
 def load(backend: Backend, model: ActiveModel, stored: StoredRoutes) -> hnsw.HnswIndex | None:
@@ -72,10 +72,10 @@ def load(backend: Backend, model: ActiveModel, stored: StoredRoutes) -> hnsw.Hns
     return index if index.stale_share <= MOST_STALE else None
 
 
-def fits(configuration: Configuration, routes: int, vectors: int, *, with_graph: bool) -> bool:
+def fits(configuration: Configuration, count: RouteCount, *, with_graph: bool) -> bool:
     """Return whether so many routes and vectors can be kept within the setting."""
     of_vector = 4 * configuration.required_model.dimension + BYTES_BESIDE_VECTOR
     if with_graph:
         of_vector += of_vector + hnsw.BYTES_BESIDE_VECTOR
-    needed = routes * BYTES_OF_ROUTE + vectors * of_vector
+    needed = count.routes * BYTES_OF_ROUTE + count.vectors * of_vector
     return needed <= configuration.settings.snapshot_megabytes * MEGABYTE

@@ -7,13 +7,13 @@ checked on each call, as in ``tiny_dancer.pg.snapshot``.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from tiny_dancer.fitted_routes import FittedRoutes
 from tiny_dancer.pg import route_heads, route_index, route_store
 from tiny_dancer.pg.snapshot import Configuration, read_configuration
-from tiny_dancer.semantic_routes import SemanticRoutes
+from tiny_dancer.semantic_routes import RouteExtremes, SemanticRoutes
 
 if TYPE_CHECKING:
     from tiny_dancer.pg.backend import Backend
@@ -61,11 +61,13 @@ class RouteSnapshot:
         configuration: settings and model.
         table: all routes, None where there are too many vectors to keep.
         active_targets: the targets of routes that are registered and active.
+        extremes: of all routes.
     """
 
     configuration: Configuration
     table: RouteTable | None
     active_targets: frozenset[str]
+    extremes: RouteExtremes
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,23 +134,26 @@ class RouteCache:
             return kept.snapshot
         if kept is not None and kept.epochs.of_table == epochs.of_table:
             targets = route_store.active_targets(self._backend)
-            return RouteSnapshot(kept.snapshot.configuration, kept.snapshot.table, targets)
+            return replace(kept.snapshot, active_targets=targets)
         self._kept = None  # Two copies at once would be twice the memory.
         return self._read(is_shared=True)
 
     def _read(self, *, is_shared: bool) -> RouteSnapshot:
         configuration = read_configuration(self._backend)
+        bounds = route_store.route_bounds(self._backend, configuration.required_model)
         return RouteSnapshot(
             configuration,
-            self._read_table(configuration, is_shared=is_shared),
+            self._read_table(configuration, bounds.count, is_shared=is_shared),
             route_store.active_targets(self._backend),
+            bounds.extremes(configuration.settings.route_matching),
         )
 
-    def _read_table(self, configuration: Configuration, *, is_shared: bool) -> RouteTable | None:
+    def _read_table(
+        self, configuration: Configuration, count: route_store.RouteCount, *, is_shared: bool
+    ) -> RouteTable | None:
         model = configuration.required_model
         settings = configuration.settings
-        routes, vectors = route_store.count_routes(self._backend, model)
-        if not route_index.fits(configuration, routes, vectors, with_graph=False):
+        if not route_index.fits(configuration, count, with_graph=False):
             return None
         stored = route_store.stored_routes(self._backend, model)
         laid = route_heads.laid_over(self._backend, model, stored)
@@ -158,8 +163,8 @@ class RouteCache:
         index = None
         if (
             is_shared
-            and vectors > settings.route_index_limit
-            and route_index.fits(configuration, routes, vectors, with_graph=True)
+            and count.vectors > settings.route_index_limit
+            and route_index.fits(configuration, count, with_graph=True)
         ):
             index = route_index.load(self._backend, model, stored)
         table = SemanticRoutes(stored.columns, stored.vectors, settings.route_matching, index)

@@ -263,6 +263,7 @@ def _match(
         return nearest_routes.match(
             backend,
             snapshot.configuration,
+            snapshot.extremes,
             vector,
             k,
             lambda near: near.routes.gate(None, context, closed(near), target_agents),

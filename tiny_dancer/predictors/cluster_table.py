@@ -98,8 +98,12 @@ class ClusterTable(LogOddsHeads):
         self._inputs, self._clusters, self._heads = inputs, clusters, heads
         self._offset = np.zeros(len(heads), dtype=np.float32)
 
-    def _features(self, points: Float32Array) -> Float32Array:
-        return self._clusters.memberships(points)
+    @property
+    def _rows(self) -> Float32Array:
+        return self._clusters.directions
+
+    def _features(self, products: Float32Array) -> Float32Array:
+        return self._clusters.memberships_from(products)
 
     def _state(self) -> tuple[Tensors, Description]:
         tensors = {**self._inputs.tensors(), **self._clusters.tensors(), "heads": self._heads}

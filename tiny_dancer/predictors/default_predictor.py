@@ -39,7 +39,9 @@ def thorough_predictor(seed: int = 0) -> MeanOfPredictors:
 
 
 def _small_fastgrnn(seed: int) -> FastGRNNHeads:
-    return FastGRNNHeads(hidden_dim=32, seeds=3, seed=seed)
+    # Tied it predicts as well (within a tenth of a point on all that was measured), and a decision
+    # moves half as many weights through the processor's cache.
+    return FastGRNNHeads(hidden_dim=32, seeds=3, tied=True, seed=seed)
 
 
 def automatic_predictor(seed: int = 0) -> AutomaticPredictor:

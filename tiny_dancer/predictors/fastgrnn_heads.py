@@ -41,6 +41,7 @@ class FastGRNNHeads(LogOddsHeads):
     Args:
         hidden_dim: units per seed.
         seeds: how many trainings the mean is taken of.
+        tied: whether gate and update share W, as in the paper's cell; half as many products.
         embedding_scale: length of an embedding at the input.
         lexical_scale: deviation of a lexical feature at the input.
         descent: how to train.
@@ -58,6 +59,7 @@ class FastGRNNHeads(LogOddsHeads):
         *,
         hidden_dim: int = 40,
         seeds: int = 5,
+        tied: bool = False,
         embedding_scale: float = 1.0,
         lexical_scale: float = 0.2,
         descent: Descent = DESCENT,
@@ -67,6 +69,7 @@ class FastGRNNHeads(LogOddsHeads):
             raise InvalidArgumentError(f"seeds must be at least 1, not {seeds}")
         self.hidden_dim = hidden_dim
         self.seeds = seeds
+        self.tied = tied
         self.embedding_scale = embedding_scale
         self.lexical_scale = lexical_scale
         self.descent = descent
@@ -79,7 +82,7 @@ class FastGRNNHeads(LogOddsHeads):
         )
         values = inputs.transform(observations.embeddings, observations.lexical) * scales
         loss = SigmoidCrossEntropy(observations.targets, observations.mask)
-        form = FastGRNNForm(values.shape[1], self.hidden_dim)
+        form = FastGRNNForm(values.shape[1], self.hidden_dim, tied=self.tied)
         trained = train_seeds(self, form, Inputs(values), loss, observations, progress)
         self._use(inputs, _folded(trained, scales))
 
@@ -90,8 +93,12 @@ class FastGRNNHeads(LogOddsHeads):
         self._heads = np.ascontiguousarray(trained.head)
         self._offset = trained.bias
 
-    def _features(self, points: Float32Array) -> Float32Array:
-        return self._encoder.forward_single(points)
+    @property
+    def _rows(self) -> Float32Array:
+        return self._encoder.input_rows
+
+    def _features(self, products: Float32Array) -> Float32Array:
+        return self._encoder.forward_products(products)
 
     def _state(self) -> tuple[Tensors, Description]:
         # After one step from zero U never had a gradient: it is left out, and is zero again.

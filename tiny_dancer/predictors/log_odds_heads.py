@@ -15,33 +15,50 @@ from tiny_dancer.predictors.predictor import QualityPredictor
 from tiny_dancer.predictors.request_inputs import RequestInputs
 from tiny_dancer.weights import Float32Array
 
+_ONE = np.ones(1, dtype=np.float32)
+
 
 class LogOddsHeads(QualityPredictor):
     """Sets ``_inputs``, ``_heads`` [a, f] and ``_offset`` [a], and computes the features.
 
-    The inputs are standardised alike in every such predictor; what scale it wants is folded
-    into its weights. So several of them read a request once (``JoinedHeads``).
+    Features are made in two steps, products of the standardised request with some rows and what is
+    made of these, so that several predictors read a request once and meet it by one product
+    (``JoinedHeads``). The inputs are standardised alike in every such predictor; what scale it
+    wants is folded into its weights.
     """
 
     _inputs: RequestInputs
     _heads: Float32Array
     _offset: Float32Array
 
+    @property
     @abstractmethod
-    def _features(self, points: Float32Array) -> Float32Array:
-        """Features of standardised requests, [k] → [f] or [n, k] → [n, f]."""
+    def _rows(self) -> Float32Array | None:
+        """What standardised requests are multiplied with, [p, k]; None for nothing."""
+
+    @abstractmethod
+    def _features(self, products: Float32Array) -> Float32Array:
+        """Features from the products, [p] → [f] or [n, p] → [n, f]; these may be overwritten.
+
+        From the standardised request itself where there are no rows.
+        """
+
+    def _log_odds_of(self, points: Float32Array) -> Float32Array:
+        """Log-odds of standardised requests, [k] → [a] or [n, k] → [n, a]."""
+        products = points if self._rows is None else points.dot(self._rows.T)
+        odds: Float32Array = self._features(products).dot(self._heads.T)
+        odds += self._offset
+        return odds
 
     def _log_odds_batch(self, embeddings: Float32Array, lexical: Float32Array) -> Floats:
-        features = self._features(self._inputs.transform(embeddings, lexical))
-        return np.asarray(features @ self._heads.T + self._offset, dtype=np.float64)
+        odds = self._log_odds_of(self._inputs.transform(embeddings, lexical))
+        return np.asarray(odds, dtype=np.float64)
 
     def _predict_batch(self, embeddings: Float32Array, lexical: Float32Array) -> Floats:
         return probabilities(self._log_odds_batch(embeddings, lexical))
 
     def _predict(self, embedding: Float32Array, lexical: Float32Array) -> Floats:
-        odds = self._heads.dot(self._features(self._inputs.transform(embedding, lexical)))
-        odds += self._offset
-        return probabilities(odds)
+        return probabilities(self._log_odds_of(self._inputs.transform(embedding, lexical)))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -49,14 +66,19 @@ class JoinedHeads:
     """Several predictors and their pool as one: the request is read once, and met by one product.
 
     Attributes:
-        members: what computes the features.
-        inputs: of every member.
-        heads: of all members side by side, times their weights, float32 [a, Σf].
+        least, greatest: how far a column of a request counts, float32 [k].
+        members: those that make features, and which products each makes them from.
+        rows: of these members, one below the other, and then of those that are linear in the
+            request, times their weights: float32 [Σp, k + 1] or [Σp + a, k + 1]. How requests are
+            standardised is folded into them.
+        heads: on the features, side by side, times their weights, float32 [a, Σf].
         offset: float32 [a].
     """
 
-    members: tuple[LogOddsHeads, ...]
-    inputs: RequestInputs
+    least: Float32Array
+    greatest: Float32Array
+    members: tuple[tuple[LogOddsHeads, slice], ...]
+    rows: Float32Array
     heads: Float32Array
     offset: Float32Array
 
@@ -69,27 +91,49 @@ class JoinedHeads:
             weights: of their log-odds, [m].
             shift: added to the weighted sum, [a].
         """
-        alike = tuple(member for member in members if isinstance(member, LogOddsHeads))
+        alike = [member for member in members if isinstance(member, LogOddsHeads)]
         if len(alike) < len(members) or any(m._inputs != alike[0]._inputs for m in alike):
             return None
-        pairs = list(zip(weights.astype(np.float32), alike, strict=True))
-        heads = np.concatenate([weight * member._heads for weight, member in pairs], axis=1)
-        offset = sum((weight * member._offset for weight, member in pairs), shift)
+        weighted = list(zip(alike, weights.astype(np.float32), strict=True))
+        rows, heads, spans, end = [], [np.zeros((len(shift), 0), np.float32)], [], 0
+        for member, weight in weighted:
+            if (own := member._rows) is not None:
+                spans.append((member, slice(end, end + len(own))))
+                rows.append(own)
+                heads.append(weight * member._heads)
+                end += len(own)
+        linear = [weight * member._heads for member, weight in weighted if member._rows is None]
+        if linear:
+            rows.append(np.sum(linear, axis=0))
+        offset = sum((weight * member._offset for member, weight in weighted), shift)
+        inputs = alike[0]._inputs
         return cls(
-            alike,
-            alike[0]._inputs,
-            np.ascontiguousarray(heads, dtype=np.float32),
+            *inputs.bounds(),
+            tuple(spans),
+            inputs.folded(np.concatenate(rows)),
+            np.ascontiguousarray(np.concatenate(heads, axis=1), dtype=np.float32),
             np.asarray(offset, dtype=np.float32),
         )
 
-    def predict(self, embedding: Float32Array, lexical: Float32Array) -> Floats:
-        """Expected quality of each agent on one request, [a]."""
-        return probabilities(self.log_odds(embedding, lexical))
+    def predict(self, embeddings: Float32Array, lexical: Float32Array) -> Floats:
+        """Expected quality of each agent on one request, [a], or on several, [n, a]."""
+        return probabilities(self.log_odds(embeddings, lexical))
 
-    def log_odds(self, embedding: Float32Array, lexical: Float32Array) -> Float32Array:
-        """Log-odds of each agent on one request, not clipped, [a]."""
-        point = self.inputs.transform(embedding, lexical)
-        features = np.concatenate([member._features(point) for member in self.members])
-        odds: Float32Array = self.heads.dot(features)
+    def log_odds(self, embeddings: Float32Array, lexical: Float32Array) -> Float32Array:
+        """Log-odds of each agent, not clipped, on one request, [a], or on several, [n, a]."""
+        one = _ONE if embeddings.ndim == 1 else np.ones((len(embeddings), 1), np.float32)
+        points = np.concatenate((embeddings, lexical, one), axis=-1)
+        known = points[..., :-1]
+        np.minimum(known, self.greatest, out=known)
+        np.maximum(known, self.least, out=known)
+        products = points.dot(self.rows.T)
+        features = [products[..., :0]]
+        end = 0
+        for member, span in self.members:
+            features.append(member._features(products[..., span]))
+            end = span.stop
+        odds: Float32Array = np.concatenate(features, axis=-1).dot(self.heads.T)
+        if end < len(self.rows):
+            odds += products[..., end:]
         odds += self.offset
         return odds

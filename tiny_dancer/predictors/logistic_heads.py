@@ -103,8 +103,12 @@ class LogisticHeads(LogOddsHeads):
         self._heads = np.ascontiguousarray(heads)
         self._offset = offset
 
-    def _features(self, points: Float32Array) -> Float32Array:
-        return points
+    @property
+    def _rows(self) -> None:
+        return None
+
+    def _features(self, products: Float32Array) -> Float32Array:
+        return products
 
     def _state(self) -> tuple[Tensors, Description]:
         return {**self._inputs.tensors(), "heads": self._heads, "offset": self._offset}, {}

@@ -120,8 +120,15 @@ class MeanOfPredictors(QualityPredictor):
         self.losses_[self.kind] = cross_entropy(pooled, targets, mask)
 
     def _predict_batch(self, embeddings: Float32Array, lexical: Float32Array) -> Floats:
+        if self._joined is not None:
+            return self._joined.predict(embeddings, lexical)
         odds = np.stack([member._log_odds_batch(embeddings, lexical) for member in self.members_])
         return self.pool_.pooled(odds)
+
+    def _log_odds_batch(self, embeddings: Float32Array, lexical: Float32Array) -> Floats:
+        if self._joined is None:
+            return super()._log_odds_batch(embeddings, lexical)
+        return np.asarray(self._joined.log_odds(embeddings, lexical), dtype=np.float64)
 
     def _predict(self, embedding: Float32Array, lexical: Float32Array) -> Floats:
         if self._joined is None:

@@ -62,14 +62,12 @@ class RequestClusters:
 
     def memberships(self, points: Float32Array) -> Float32Array:
         """How much requests belong to each cluster: [d] → [k], or [n, d] → [n, k]; sums to 1."""
-        if points.ndim == 2:
-            return _softmax(points @ self.directions.T - self.offset)
-        nearness: Float32Array = self.directions.dot(points)
-        nearness -= self.offset
-        nearness -= nearness.max()
-        np.exp(nearness, nearness)
-        nearness /= nearness.sum()
-        return nearness
+        return self.memberships_from(points.dot(self.directions.T))
+
+    def memberships_from(self, products: Float32Array) -> Float32Array:
+        """The same from the products with the directions, [k] or [n, k], which it overwrites."""
+        products -= self.offset
+        return _softmax(products)
 
     def scaled(self, scales: Float32Array) -> RequestClusters:
         """The same clusters for points that are yet to be multiplied with scales [d]."""
@@ -86,8 +84,17 @@ class RequestClusters:
 
 
 def _softmax(nearness: Float32Array) -> Float32Array:
-    powers = np.exp(nearness - nearness.max(axis=1, keepdims=True))
-    return np.asarray(powers / powers.sum(axis=1, keepdims=True), dtype=np.float32)
+    """The softmax along the last axis, [k] or [n, k]; overwrites its argument."""
+    if nearness.ndim == 2:
+        nearness -= nearness.max(axis=1, keepdims=True)
+        np.exp(nearness, nearness)
+        nearness /= nearness.sum(axis=1, keepdims=True)
+        return nearness
+    # In every decision: the same with fewer calls.
+    nearness -= np.maximum.reduce(nearness)
+    np.exp(nearness, nearness)
+    nearness /= np.add.reduce(nearness)
+    return nearness
 
 
 def _sharpness(nearness: Float32Array, breadth: float) -> float:

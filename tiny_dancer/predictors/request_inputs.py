@@ -72,6 +72,20 @@ class RequestInputs:
         np.maximum(joined, -self.limit, out=joined)
         return joined
 
+    def bounds(self) -> tuple[Float32Array, Float32Array]:
+        """The least and greatest values [d + l] that are told apart before anything is scaled."""
+        reach = self.limit / self.factor
+        return self.mean - reach, self.mean + reach
+
+    def folded(self, rows: Float32Array) -> Float32Array:
+        """Rows [p, d + l] for standardised requests as rows [p, d + l + 1] for what comes in.
+
+        That is within ``bounds`` and has a 1 at its end, which takes the place of the means.
+        """
+        scaled = rows.astype(np.float64) * self.factor
+        shift = scaled @ -self.mean.astype(np.float64)
+        return np.ascontiguousarray(np.column_stack([scaled, shift]), dtype=np.float32)
+
     def tensors(self) -> dict[str, Float32Array]:
         """What was learned, by name."""
         return {

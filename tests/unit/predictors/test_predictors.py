@@ -34,6 +34,7 @@ MAKERS = {
     "nearest": lambda: NearestRequests(k=20),
     "clusters": lambda: ClusterTable(clusters=6),
     "fastgrnn": small_fastgrnn,
+    "tied fastgrnn": lambda: FastGRNNHeads(hidden_dim=8, seeds=2, tied=True),
     "mlp": lambda: MLPHeads(hidden_dim=8, seeds=2),
     "mean": lambda: MeanOfPredictors((small_kernel(), small_fastgrnn()), folds=2),
     "auto": lambda: AutomaticPredictor((RidgeHeads(), ClusterTable(clusters=6)), folds=2),
@@ -73,6 +74,8 @@ def test_log_odds_are_those_of_the_prediction(make):
     assert odds.dtype == np.float64
     predicted = predictor.predict_checked(vector, words)
     np.testing.assert_allclose(1.0 / (1.0 + np.exp(-odds)), predicted, atol=1e-6)
+    batch = predictor.log_odds_checked_batch(vector[None], words[None])
+    np.testing.assert_allclose(batch, odds[None], atol=1e-4)
     # Whoever asked may change them.
     odds += 1.0
     np.testing.assert_array_equal(predictor.predict_checked(vector, words), predicted)
