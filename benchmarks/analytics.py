@@ -2,9 +2,9 @@
 
 Outcomes of 90 days and 100 agents are made in SQL, a day at a time. For each size it is measured
 what ruvector_routing_analytics('7 days', 'agent') takes, percentiles included, before and after
-tiny_dancer.maintain(), beside other groups and periods; the growth is the table itself. From the
-ledger one call counts, after another one; from sums the median of several. It makes a database of
-its own and drops it. With the throw-away server up:
+tiny_dancer.maintain(), beside other groups and periods; with --chart FILE.png it draws the growth.
+From the ledger one call counts, after another one; from sums the median of several. It makes a
+database of its own and drops it. With the throw-away server up:
 
     .dev/venv/bin/python benchmarks/analytics.py --url "$(make -s url)" --rows 1000000 10000000
 """
@@ -16,8 +16,12 @@ import statistics
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
+from typing import NamedTuple
 
 import psycopg
+from figures import Figure, note
+from growth_chart import Series, draw_growth
 from scratch_database import new_database
 from tqdm import tqdm
 
@@ -56,10 +60,33 @@ def main() -> None:
     parser.add_argument("--url", required=True)
     parser.add_argument("--rows", type=int, nargs="+", default=[1_000_000, 10_000_000])
     parser.add_argument("--rounds", type=int, default=5, help="calls of each question, from sums")
+    parser.add_argument("--chart", type=Path, help="draw the growth into this PNG")
     arguments = parser.parse_args()
+    measured = []
     for rows in arguments.rows:
         with prepared_database(arguments.url) as session:
-            report(session, rows, arguments.rounds)
+            measured.append(report(session, rows, arguments.rounds)["7 days by agent"])
+    if arguments.chart:
+        draw(measured, arguments.chart)
+
+
+class Answer(NamedTuple):
+    """Milliseconds of one question over some outcomes, from the ledger itself and from sums."""
+
+    rows: int
+    ledger: float
+    sums: float
+
+
+def draw(measured: list[Answer], path: Path) -> None:
+    """Draw how long the question for 7 days takes, by the outcomes there are."""
+    sizes = [answer.rows for answer in measured]
+    lines = [
+        Series("from sums", sizes, [answer.sums for answer in measured]),
+        Series("from the ledger", sizes, [answer.ledger for answer in measured], "s--", "#666"),
+        Series("target", [max(sizes)], [TARGET_MS], "_", "black"),
+    ]
+    draw_growth(path, lines, across="outcomes of 90 days", up="milliseconds, 7 days by agent")
 
 
 @contextmanager
@@ -72,7 +99,8 @@ def prepared_database(url: str) -> Iterator[psycopg.Connection]:
         yield session
 
 
-def report(session: psycopg.Connection, rows: int, rounds: int) -> None:
+def report(session: psycopg.Connection, rows: int, rounds: int) -> dict[str, Answer]:
+    """Measure, print, and return how long each question took."""
     fill(session, rows)
     plain = {question: milliseconds(session, call, 1) for question, call in QUESTIONS.items()}
     began = time.perf_counter()
@@ -82,18 +110,30 @@ def report(session: psycopg.Connection, rows: int, rounds: int) -> None:
     began = time.perf_counter()
     session.execute("SELECT * FROM tiny_dancer.maintain()")
     again = time.perf_counter() - began
+    answers: dict[str, Answer] = {}
     print(f"{rows} outcomes of {DAYS} days, {AGENTS} agents")
     print(f"  first maintain() {maintained:.0f} s, next one {again * 1000:.0f} ms")
     for question, call in QUESTIONS.items():
         summed = milliseconds(session, call, rounds)
+        answers[question] = Answer(rows, plain[question], summed)
         verdict = ""
         if question == "7 days by agent":
+            note(
+                Figure(
+                    f"analytics over {rows:,} outcomes of {DAYS} days, {question}, percentiles",
+                    summed,
+                    "ms",
+                    TARGET_MS,
+                    beside=f"from the ledger {plain[question]:,.0f} ms",
+                )
+            )
             verdict = f", target {TARGET_MS:.0f} ms: {'met' if summed <= TARGET_MS else 'MISSED'}"
         print(
             f"  {question:18} from the ledger {plain[question]:8.0f} ms,"
             f" from sums {summed:6.0f} ms{verdict}",
             flush=True,
         )
+    return answers
 
 
 # The months that maintenance has made by then in a database that runs for so long.

@@ -23,6 +23,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import psycopg
+from figures import Figure, note
+from growth_chart import Series, draw_growth
 from numpy.typing import NDArray
 from psycopg import sql
 from psycopg.types.numeric import Float4
@@ -34,7 +36,10 @@ from vector_text import text_of
 DIMENSION = 768
 REQUEST = "Write a Python function that merges overlapping intervals"
 TARGETS = {10: 90.0, 100: 120.0, 1_000: 300.0, 10_000: 2_500.0}
-OUTCOMES = 10_000
+CHANGED_TARGET = 50.0
+OUTCOMES, TRAINED_AGENTS = 10_000, 100
+# What a router model may add to a decision of a hundred agents.
+ADDED_TARGET = 60.0
 BATCH, BATCH_AGENTS = 10_000, 100
 BATCH_TARGET = 50_000.0
 
@@ -112,8 +117,9 @@ def main() -> None:
     print(f"machine: {cpu_model()}, load average {os.getloadavg()[0]:.1f}")
     print(f"microseconds of a decision, {DIMENSION} dimensions, given embedding; median of")
     print(f"{options.repeats} x {options.calls} calls; priors only, then a router trained on")
-    print(f"{OUTCOMES:,} outcomes of up to 10 agents")
+    print(f"{OUTCOMES:,} outcomes of up to {TRAINED_AGENTS} agents")
     measured = {learned: all_sizes(options, learned) for learned in (False, True)}
+    print_added(measured)
     print_batch(options)
     if options.chart:
         draw(measured, options.chart)
@@ -141,9 +147,10 @@ def all_sizes(options: argparse.Namespace, learned: bool) -> list[Decisions]:
         with new_database(options.url) as url, psycopg.connect(url, autocommit=True) as connection:
             prepare(connection, agents)
             if learned:
-                train(connection, min(agents, 10))
+                train(connection, min(agents, TRAINED_AGENTS))
             found = decisions(connection, agents, options)
         measured.append(found)
+        note_decisions(found, learned)
         print(
             f"{agents:>8}{found.route.clock:>10.1f}{found.route.shown_cpu:>9}"
             f"{TARGETS.get(agents, 0.0) or '':>8}{found.by_hand.clock:>9.1f}"
@@ -151,6 +158,44 @@ def all_sizes(options: argparse.Namespace, learned: bool) -> list[Decisions]:
             f"{found.changed_ms:>12.1f}{found.reload_ms:>11.1f}"
         )
     return measured
+
+
+def note_decisions(found: Decisions, learned: bool) -> None:
+    """Hand the figures of one number of agents to ``make bench``."""
+    agents, how = f"{found.agents:,} agents", "trained router" if learned else "priors only"
+    trip = f"round trip {found.trip.clock:.0f} us, of SELECT 1 {found.bare_trip.clock:.0f}"
+    note(
+        Figure(
+            f"decision, 768, {agents}, given embedding, {how}",
+            found.route.clock,
+            "us",
+            TARGETS.get(found.agents),
+            beside=f"by hand {found.by_hand.clock:.0f} us, SELECT 1 {found.bare.clock:.1f}; {trip}",
+        )
+    )
+    if found.agents == 10_000:
+        beside = f"a full reload {found.reload_ms:.0f} ms"
+        operation = f"first decision after one of {agents} changed, {how}"
+        note(Figure(operation, found.changed_ms, "ms", CHANGED_TARGET, beside=beside))
+
+
+def print_added(measured: dict[bool, list[Decisions]]) -> None:
+    """Print what a router model adds to a decision of as many agents as it has heads."""
+    times = {
+        learned: found.route.clock
+        for learned, sizes in measured.items()
+        for found in sizes
+        if found.agents == TRAINED_AGENTS
+    }
+    if not times:
+        return
+    added = times[True] - times[False]
+    print(
+        f"\na router model of {TRAINED_AGENTS} agents adds {added:.1f} (target {ADDED_TARGET:.0f})"
+    )
+    beside = f"{times[True]:.0f} us and {times[False]:.0f} us"
+    operation = f"what a router model of {TRAINED_AGENTS} agents adds to a decision"
+    note(Figure(operation, added, "us", ADDED_TARGET, beside=beside))
 
 
 def prepare(connection: psycopg.Connection[Any], agents: int) -> None:
@@ -260,6 +305,16 @@ def print_batch(options: argparse.Namespace) -> None:
             fetch_one(connection, query)
             rates.append(BATCH / (time.perf_counter() - began))
         single = 1e6 / float(fetch_one(connection, "SELECT loop_route(500)"))
+    note(
+        Figure(
+            f"batch of {BATCH:,} requests with embeddings, {BATCH_AGENTS} agents",
+            statistics.median(rates),
+            "requests/s",
+            BATCH_TARGET,
+            at_least=True,
+            beside=f"single calls {single:,.0f}/s",
+        )
+    )
     print(f"\nbatch of {BATCH:,} requests with embeddings, {BATCH_AGENTS} agents:")
     print(
         f"{statistics.median(rates):,.0f} requests/s (target {BATCH_TARGET:,.0f}); "
@@ -269,27 +324,16 @@ def print_batch(options: argparse.Namespace) -> None:
 
 def draw(measured: dict[bool, list[Decisions]], path: Path) -> None:
     """Draw how the time of a decision grows with the agents."""
-    import matplotlib
-
-    matplotlib.use("Agg")
-    from matplotlib import pyplot
-
-    figure, axes = pyplot.subplots(figsize=(7, 4.5), layout="constrained")
-    for learned, label, colour in ((False, "priors only", "#1f6f8b"), (True, "trained", "#c8553d")):
-        rows = measured[learned]
-        sizes = [row.agents for row in rows]
-        axes.plot(sizes, [r.route.clock for r in rows], "o-", color=colour, label=label)
-    rows = measured[False]
-    sizes = [row.agents for row in rows]
-    axes.plot(sizes, [r.by_hand.clock for r in rows], "s--", color="#666", label="SQL by hand")
+    untrained, trained = measured[False], measured[True]
+    sizes = [row.agents for row in untrained]
     wanted = [TARGETS.get(size, float("nan")) for size in sizes]
-    axes.plot(sizes, wanted, "_", color="black", markersize=18, label="target")
-    axes.set(xscale="log", yscale="log", xlabel="agents", ylabel="microseconds of a decision")
-    axes.grid(which="major", alpha=0.3)
-    axes.legend(frameon=False)
-    for side in ("top", "right"):
-        axes.spines[side].set_visible(False)
-    figure.savefig(path, dpi=150)
+    lines = [
+        Series("priors only", sizes, [row.route.clock for row in untrained]),
+        Series("trained", sizes, [row.route.clock for row in trained], colour="#c8553d"),
+        Series("SQL by hand", sizes, [row.by_hand.clock for row in untrained], "s--", "#666"),
+        Series("target", sizes, wanted, "_", "black"),
+    ]
+    draw_growth(path, lines, across="agents", up="microseconds of a decision")
 
 
 if __name__ == "__main__":

@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 import psycopg
+from figures import Figure, note
 from psycopg import sql
 from psycopg.types.numeric import Float4
 from scratch_database import new_database
@@ -141,6 +142,17 @@ def print_first_calls(url: str, embedding: list[Any], connections: int) -> None:
                 for _ in tqdm(range(connections), desc=label, leave=False, disable=None)
             ]
         milliseconds_target, megabytes_target = TARGETS[kind]
+        middle = statistics.median(call.milliseconds for call in calls)
+        memory = f"private memory {median_of([c.megabytes for c in calls])} MB"
+        note(
+            Figure(
+                f"first decision of a connection, {label}",
+                middle,
+                "ms",
+                milliseconds_target,
+                beside=f"{memory} (at most {megabytes_target:.0f})",
+            )
+        )
         print(
             f"{label:21}{median_of([c.milliseconds for c in calls], 0):>8}"
             f"{max(c.milliseconds for c in calls):>8.0f}"

@@ -11,18 +11,24 @@ from __future__ import annotations
 
 import argparse
 import datetime
+import json
 import os
 import platform
 import subprocess
 import sys
+import tempfile
 import time
 import venv
+from dataclasses import asdict
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
+
+from figures import SHEET, Figure, noted, table
 
 HERE = Path(__file__).parent
 CHECKOUT = HERE.parent
 RESULTS = HERE / "results.md"
+FIGURES = HERE / "figures.json"
 PEER = CHECKOUT / ".dev" / "peer"
 # Beside others it is a peer: its dependencies are not installed, see peer_requirements.txt.
 PEER_PACKAGE = "semantic-router==1.1.1"
@@ -30,10 +36,16 @@ PEER_PACKAGE = "semantic-router==1.1.1"
 
 HEADING = """# Benchmark results
 
-Written by `make bench`. Figures are of one machine; the ratios beside them carry further.
-A load average at the end of 1 is that of the benchmark itself.
+Written by `make bench`. Figures are medians of one machine; the ratios beside them carry further.
+What each row is, and what stands between a missed target and us: docs/performance.md. The sections
+below say when they were measured; a load average at the end of 1 is that of the benchmark itself.
 
+{table}
 ![Time of a decision by number of agents](decisions.png)
+
+![Time of a match by number of semantic routes](semantic_routes.png)
+
+![Time of analytics by number of outcomes](analytics.png)
 """
 
 
@@ -58,10 +70,16 @@ def benchmarks(url: str, peer: str | None) -> list[Benchmark]:
         Benchmark("Where the time of a decision goes", ("decision_parts.py", *server)),
         Benchmark(
             "Semantic routes",
-            ("semantic_routes.py", *server, *beside, "--routes", "100", "1000", "10000", "100000"),
+            (
+                "semantic_routes.py",
+                *server,
+                *beside,
+                *("--routes", "100", "1000", "10000", "100000"),
+                *("--chart", str(HERE / "semantic_routes.png")),
+            ),
         ),
         Benchmark("Recording usage", ("record_usage.py", *server)),
-        Benchmark("Analytics", ("analytics.py", *server)),
+        Benchmark("Analytics", ("analytics.py", *server, "--chart", str(HERE / "analytics.png"))),
         Benchmark("Embedding", ("embedding.py", *server)),
     ]
 
@@ -75,16 +93,31 @@ def main() -> None:
     parser.add_argument("--without-peer", action="store_true", help="do not install the peer")
     options = parser.parse_args()
     peer = None if options.without_peer else str(installed_peer())
-    sections = known_sections()
+    sections, figures = known_sections(), known_figures()
     for chosen in benchmarks(options.url, peer):
         script = chosen.command[0]
         if options.only and not script.startswith(tuple(options.only)):
             continue
         if script.startswith(tuple(options.skip)):
             continue
-        sections[chosen.title] = run(chosen)
-        write([sections[b.title] for b in benchmarks(options.url, peer) if b.title in sections])
-    print(f"written: {HERE.name}/{RESULTS.name}")
+        sections[chosen.title], figures[chosen.title] = run(chosen)
+        titles = [b.title for b in benchmarks(options.url, peer) if b.title in sections]
+        FIGURES.write_text(json.dumps({t: figures[t] for t in titles if t in figures}, indent=1))
+        write([sections[title] for title in titles], rows(figures, titles))
+    print(f"\n{table(rows(figures, list(sections)))}\nwritten: {HERE.name}/{RESULTS.name}")
+
+
+def known_figures() -> dict[str, list[dict[str, Any]]]:
+    """Return the figures of earlier runs by the titles of their sections."""
+    found: dict[str, list[dict[str, Any]]] = {}
+    if FIGURES.exists():
+        found = json.loads(FIGURES.read_text(encoding="utf-8"))
+    return found
+
+
+def rows(figures: dict[str, list[dict[str, Any]]], titles: list[str]) -> list[Figure]:
+    """Return the figures of some sections, one below the other."""
+    return [Figure(**figure) for title in titles for figure in figures.get(title, [])]
 
 
 def known_sections() -> dict[str, str]:
@@ -95,9 +128,10 @@ def known_sections() -> dict[str, str]:
     return {part.partition("\n")[0]: f"## {part.rstrip()}\n" for part in parts}
 
 
-def write(sections: list[str]) -> None:
+def write(sections: list[str], figures: list[Figure]) -> None:
     """Write the results anew, in the order of the benchmarks."""
-    RESULTS.write_text("\n".join([HEADING, *sections]), encoding="utf-8")
+    heading = HEADING.replace("{table}", table(figures))
+    RESULTS.write_text("\n".join([heading, *sections]), encoding="utf-8")
 
 
 def installed_peer() -> Path:
@@ -114,27 +148,33 @@ def installed_peer() -> Path:
     return python
 
 
-def run(benchmark: Benchmark) -> str:
-    """Run a benchmark, show what it prints as it comes, and return its section."""
+def run(benchmark: Benchmark) -> tuple[str, list[dict[str, Any]]]:
+    """Run a benchmark, show what it prints as it comes; return its section and its figures."""
     script, *arguments = benchmark.command
     print(f"\n==> {benchmark.title}: {script}", flush=True)
     began, lines = time.monotonic(), []
-    with subprocess.Popen(
-        [sys.executable, str(HERE / script), *arguments], stdout=subprocess.PIPE, text=True
-    ) as process:
-        for line in process.stdout or ():
-            print(line, end="", flush=True)
-            lines.append(line.rstrip() + "\n")
-    if process.returncode:
-        raise SystemExit(f"{script} failed with status {process.returncode}")
+    with tempfile.NamedTemporaryFile() as sheet:
+        with subprocess.Popen(
+            [sys.executable, str(HERE / script), *arguments],
+            stdout=subprocess.PIPE,
+            text=True,
+            env={**os.environ, SHEET: sheet.name},
+        ) as process:
+            for line in process.stdout or ():
+                print(line, end="", flush=True)
+                lines.append(line.rstrip() + "\n")
+        if process.returncode:
+            raise SystemExit(f"{script} failed with status {process.returncode}")
+        figures = [asdict(figure) for figure in noted(Path(sheet.name))]
     took = time.monotonic() - began
     print(f"    ({took:.0f} s)")
     day = datetime.datetime.now(datetime.UTC).date()
-    return (
+    section = (
         f"## {benchmark.title}\n\n`{shown(benchmark)}`, {day}, {took:.0f} s, "
         f"load average at the end {os.getloadavg()[0]:.1f}, {system()}\n\n"
         f"```text\n{''.join(lines)}```\n"
     )
+    return section, figures
 
 
 def shown(benchmark: Benchmark) -> str:

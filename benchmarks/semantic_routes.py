@@ -20,10 +20,12 @@ import subprocess
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import psycopg
+from figures import Figure, note
+from growth_chart import Series, draw_growth
 from numpy.typing import NDArray
 from psycopg import sql
 from scratch_database import new_database
@@ -32,6 +34,7 @@ from tqdm import tqdm
 from vector_text import text_of
 
 TARGETS = {1_000: 80.0, 100_000: 2_000.0, 1_000_000: 3_000.0}
+CHANGED_TARGET = 50.0
 RECALL_REQUESTS = 50
 # The peer scans all vectors as lists of Python numbers when it is built.
 MOST_FOR_PEER = 20_000
@@ -72,13 +75,16 @@ def main() -> None:
         f"{'routes':>8} {'served by':28}{'clock':>9}{'on CPU':>9}{'target':>8}"
         f"{'by hand':>9}{'on CPU':>9}{'peer':>9}{'first':>10}{'recall':>8}"
     )
+    measured = []
     for routes in arguments.routes:
         with (
             new_database(arguments.url) as url,
             psycopg.connect(url, autocommit=True) as connection,
         ):
             prepare(connection, routes, arguments.dimension)
-            print_row(connection, routes, arguments)
+            measured.append(print_row(connection, routes, arguments))
+    if arguments.chart:
+        draw(measured, arguments.chart)
     print(
         "By hand: ORDER BY <=> LIMIT 3 over an HNSW index. First: milliseconds of the first match"
     )
@@ -93,6 +99,7 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--calls", type=int, default=200, help="in one loop (default: 200)")
     parser.add_argument("--peer", help="Python with semantic-router, for its local index")
     parser.add_argument("--repeats", type=int, default=11, help="of each loop (default: 11)")
+    parser.add_argument("--chart", type=Path, help="draw the growth into this PNG")
     return parser.parse_args()
 
 
@@ -137,9 +144,19 @@ def prepare(connection: psycopg.Connection[Any], routes: int, dimension: int) ->
     connection.execute("INSERT INTO request SELECT %s::vector::real[], %s::vector", [request] * 2)
 
 
+class Match(NamedTuple):
+    """Microseconds of a match among some routes, and of the same by hand."""
+
+    routes: int
+    ours: float
+    by_hand: float
+
+
 def print_row(
     connection: psycopg.Connection[Any], routes: int, arguments: argparse.Namespace
-) -> None:
+) -> Match:
+    """Measure and print one number of routes."""
+
     def loop(function: str) -> Callable[[], tuple[float, int]]:
         query = sql.SQL("SELECT {}({})").format(sql.Identifier(function), arguments.calls)
         return lambda: (float(fetch_one(connection, query)), arguments.calls)
@@ -151,11 +168,31 @@ def print_row(
     target = TARGETS.get(routes)
     wanted = "" if target is None else f"{target:.0f}"
     peer = peer_microseconds(arguments.peer, clustered(routes + 1, arguments.dimension))
+    found = recall(connection, arguments.dimension)
     print(
         f"{routes:>8} {served_by(connection):28}{shown(match)}{wanted:>8}{shown(by_hand)}"
-        f"{peer:>9}{first:>10.1f}{recall(connection, arguments.dimension):>8.3f}",
+        f"{peer:>9}{first:>10.1f}{found:>8.3f}",
         flush=True,
     )
+    beside = f"by hand {by_hand.clock:.0f} us, peer {peer or '-'} us; recall {found:.3f}"
+    operation = f"semantic match, {routes:,} routes, {arguments.dimension}, given embedding"
+    note(Figure(operation, match.clock, "us", target, beside=beside))
+    if routes == 10_000:
+        operation = f"first match after one of {routes:,} routes changed"
+        note(Figure(operation, first, "ms", CHANGED_TARGET))
+    return Match(routes, match.clock, by_hand.clock)
+
+
+def draw(measured: list[Match], path: Path) -> None:
+    """Draw how the time of a match grows with the routes."""
+    sizes = [match.routes for match in measured]
+    wanted = [TARGETS.get(size, math.nan) for size in sizes]
+    lines = [
+        Series("ruvector_semantic_route", sizes, [match.ours for match in measured]),
+        Series("SQL by hand", sizes, [match.by_hand for match in measured], "s--", "#666"),
+        Series("target", sizes, wanted, "_", "black"),
+    ]
+    draw_growth(path, lines, across="semantic routes", up="microseconds of a match")
 
 
 def peer_microseconds(python: str | None, vectors: NDArray[np.float32]) -> str:
