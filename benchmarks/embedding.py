@@ -31,6 +31,7 @@ from typing import Any
 import numpy as np
 from embedding_process import private_megabytes
 from embedding_quality import print_quality
+from figures import Figure, note
 from running_embedder import running_embedder
 from timing import cpu_model
 from tqdm import tqdm
@@ -185,6 +186,9 @@ def print_clients(arguments: argparse.Namespace, places: dict[str, str], pid: in
                 f"{label:22}{count:>9}{np.median(times):>12.1f}{np.quantile(times, 0.99):>12.1f}"
                 f"{rate:>10.0f}{megabytes:>8.0f}"
             )
+            beside = f"median {np.median(times):,.0f} us, {megabytes:.0f} MB together"
+            what = f"embedding, {provider}, {count} client{'s' if count > 1 else ''}"
+            note(Figure(what, rate, "texts/s", beside=beside))
             label = ""
     print(
         "static and onnx: each client has the model; service: they share one embedder of "

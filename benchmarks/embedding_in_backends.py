@@ -18,6 +18,7 @@ from typing import Any
 
 import psycopg
 from embedding_process import TEXT
+from figures import Figure, note
 from first_call import REQUEST, ROUTE_TEXT, first_call, median_of, register
 from running_embedder import running_embedder
 from scratch_database import new_database
@@ -142,11 +143,13 @@ def print_provider(
         calls = [first_call(url, ROUTE_TEXT, (REQUEST,)) for _ in range(CONNECTIONS)]
         with psycopg.connect(url, autocommit=True) as connection:
             embedding, given, text, more = loops(connection, provider, place)
+    note_decision(provider, embedding, given, text, more)
+    shown_more = "unknown" if more is None else f"{more:.1f}"
     targets = {"static": f"{STATIC_TARGET:.0f} in all", "onnx": f"{MORE_TARGET:.0f} more"}
     print(
         f"{provider:9}{median_of([c.milliseconds for c in calls], 0):>9}"
         f"{median_of([c.megabytes for c in calls]):>9}{embedding.clock:>11.1f}{given.clock:>10.1f}"
-        f"{text.clock:>11.1f}{text.shown_cpu:>10}{more:>11}{targets.get(provider, ''):>12}"
+        f"{text.clock:>11.1f}{text.shown_cpu:>10}{shown_more:>11}{targets.get(provider, ''):>12}"
     )
 
 
@@ -161,9 +164,21 @@ def served(arguments: argparse.Namespace, url: str, models: Path) -> Iterator[No
         yield
 
 
+def note_decision(
+    provider: str, embedding: Timing, given: Timing, text: Timing, more: float | None
+) -> None:
+    """Hand over the figure that a target stands for."""
+    if provider == "static":
+        beside = f"embedding alone {embedding.clock:.1f} us; given the embedding {given.clock:.0f}"
+        note(Figure("decision from text, static", text.clock, "us", STATIC_TARGET, beside=beside))
+    if provider == "onnx" and more is not None:
+        beside = f"embedding alone {embedding.clock:,.0f} us; given the embedding {given.clock:.0f}"
+        note(Figure("decision from text beyond embedding", more, "us", MORE_TARGET, beside=beside))
+
+
 def loops(
     connection: psycopg.Connection[Any], provider: str, place: str
-) -> tuple[Timing, Timing, Timing, str]:
+) -> tuple[Timing, Timing, Timing, float | None]:
     """Time embedding, a decision given it, one from text; and the last without embedding."""
     calls = (
         ("SELECT loop_embed(%s, %s, %s)", (CALLS, provider, place)),
@@ -179,7 +194,7 @@ def loops(
     embedding, given, text = zip(*rounds, strict=True)
     pairs = zip(embedding, text, strict=True)
     known = [b.cpu - a.cpu for a, b in pairs if a.cpu is not None and b.cpu is not None]
-    more = f"{statistics.median(known):.1f}" if known else "unknown"
+    more = statistics.median(known) if known else None
     return median_timing(embedding), median_timing(given), median_timing(text), more
 
 
