@@ -11,8 +11,11 @@ MOST_CHARACTERS_SHOWN = 80
 
 
 def shown(value: object) -> str:
-    """Return an offending value as a message shows it: quoted, and cut where it is long."""
-    text = repr(value)
+    """Return an offending value as a message shows it: quoted, and cut where it is long.
+
+    What Python calls None is NULL to whoever wrote the SQL.
+    """
+    text = "NULL" if value is None else repr(value)
     if len(text) <= MOST_CHARACTERS_SHOWN:
         return text
     return f"{text[:MOST_CHARACTERS_SHOWN]} [...]"

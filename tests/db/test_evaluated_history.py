@@ -67,5 +67,12 @@ def test_nothing_recorded(db):
 def test_who_may_not_read_is_told_so(new_role, recorded):
     role = new_role("stranger")
     url = f"{url_of(recorded.info.dbname)}&user={role}"
-    with pytest.raises(DatabaseError, match="permission denied"):
+    with pytest.raises(DatabaseError, match="permission denied") as caught:
         read_history(url, 1000)
+    assert "grant_admin" in caught.value.hint
+
+
+def test_a_database_without_the_extension_is_told_what_it_lacks(new_database):
+    with pytest.raises(DatabaseError, match="does not exist") as caught:
+        read_history(url_of(new_database()), 1000)
+    assert "CREATE EXTENSION tiny_dancer" in caught.value.hint

@@ -209,19 +209,33 @@ def test_fits_are_switched_between(routes):
         call(routes, "ruvector_activate_route_fit", id=0)
 
 
-def test_a_damaged_fit_is_named(routes):
+@pytest.mark.parametrize(
+    "damage",
+    [
+        "weights = set_byte(weights, length(weights) - 3, 99)",
+        "weights = ''",
+        "route_ids = route_ids[1:1], fingerprints = fingerprints[1:1]",
+    ],
+)
+def test_a_damaged_fit_is_named_and_routes_are_matched_without_it(routes, damage):
+    unfitted = semantic_route(routes, "reset my password please")
     fit(routes)
     [row] = fits(routes)
-    routes.execute(
-        "UPDATE tiny_dancer.route_heads SET weights = set_byte(weights, length(weights) - 3, 99)"
-    )
-    with refused("XX001", f"route fit {row.id}.* is damaged", hint="Train it again|Fit"):
-        matched(routes, "reset my password")
-    routes.execute("UPDATE tiny_dancer.route_heads SET weights = '\\x00'")
-    with refused("XX001", f"route fit {row.id}"):
-        matched(routes, "reset my password")
+    routes.execute(f"UPDATE tiny_dancer.route_heads SET {damage}")
+    warnings = []
+    routes.add_notice_handler(lambda notice: warnings.append(notice.message_primary))
+    for _ in range(2):
+        assert semantic_route(routes, "reset my password please") == unfitted
+    [warning] = warnings
+    assert f"route fit {row.id}" in warning
+    assert "damaged" in warning
+    [found] = [f for f in call(routes, "tiny_dancer.doctor") if f.subject == "route fit"]
+    assert not found.ok
+    assert f"route fit {row.id}" in found.finding
     fit(routes)
     assert matched(routes, "reset my password", top_k=1) == ["password"]
+    assert "route fit" not in [f.subject for f in call(routes, "tiny_dancer.doctor")]
+    assert len(warnings) == 1
 
 
 @pytest.mark.parametrize(
@@ -229,7 +243,7 @@ def test_a_damaged_fit_is_named(routes):
     [
         (None, "22023", "query must not be empty"),
         ("SELECT 'a', 'b' WHERE false", "22023", "no rows"),
-        ("SELECT 'a'", "22023", "columns"),
+        ("SELECT 'a'", "22023", "returns 1 column$"),
         ("SELECT 'a', 'nothing'", "42704", "unknown route 'nothing'"),
         ("SELECT 'a' || n, 'r' || n FROM generate_series(1, 9) n", "42704", "and 4 more"),
         ("SELECT NULL, 'refund'", "22023", "text 1"),

@@ -15,7 +15,7 @@ from router_training import judged, models, register_two, train
 
 TWENTY = "generate_series(1, 20) AS n"
 HOSTILE_QUERIES = {
-    "blank": (" \n", "22023", "query must not be empty"),
+    "blank": (" \n", "22023", "^tiny_dancer: query must not be empty"),
     "no rows": ("SELECT 'a', 'adder', 1.0 WHERE false", "22023", "no rows"),
     "two columns": ("SELECT 'a', 'adder'", "22023", "returns 2 columns"),
     "five columns": ("SELECT 'a', 'adder', 1.0, NULL, 5", "22023", "returns 5 columns"),
@@ -60,7 +60,16 @@ HOSTILE_QUERIES = {
         "25006",
         "",
     ),
-    "an error of its own": (f"SELECT (1 / (n - n))::text, 'adder', 1.0 FROM {TWENTY}", "22012", ""),
+    "an error of its own": (
+        f"SELECT (1 / (n - n))::text, 'adder', 1.0 FROM {TWENTY}",
+        "22012",
+        "^spiexceptions.DivisionByZero: division by zero",
+    ),
+    "an error of ours": (
+        "SELECT ruvector_route(''), 'adder', 1.0",
+        "22023",
+        "^tiny_dancer: request must not be empty",
+    ),
 }
 ODD_QUERIES = {
     "a semicolon": f"{judged(20)};",
@@ -189,6 +198,15 @@ def test_what_is_better_on_unseen_requests_becomes_the_active_one(db):
     assert not left_alone.activated
     assert train(db, shuffled, activate=True).activated
     assert sum(active for _, active in models(db)) == 1
+
+
+@pytest.mark.parametrize("predictor", ["mean", "clusters", "ridge"])
+def test_the_same_model_again_is_no_better(trained, predictor):
+    with trained.transaction(force_rollback=True):
+        first = train(trained, predictor=predictor, activate=True)
+        again = train(trained, predictor=predictor)
+        assert not again.activated, again.why
+        assert models(trained)[-2:] == [(first.id, True), (again.id, False)]
 
 
 def test_with_no_unseen_request_in_common_the_new_one_is_activated(db):
@@ -345,6 +363,37 @@ def test_a_read_only_transaction_can_not_train(trained):
         trained.execute("SET TRANSACTION READ ONLY")
         with refused("25006", "train a router in a read-only transaction"):
             train(trained)
+
+
+def test_a_switch_of_the_embedding_model_during_a_training_is_noticed(db, connect):
+    register_two(db)
+    other = connect()
+    caught = []
+
+    def train_and_wait():
+        try:
+            train(other)
+        except psycopg.Error as error:
+            caught.append((error.sqlstate, error.diag.message_primary))
+
+    trainer = threading.Thread(target=train_and_wait)
+    waiting = "SELECT wait_event_type FROM pg_stat_activity WHERE pid = %s"
+    with db.transaction():
+        # Whoever stores a model has to wait for this.
+        db.execute("LOCK TABLE tiny_dancer.router_models IN ROW EXCLUSIVE MODE")
+        trainer.start()
+        while db.execute(waiting, [other.info.backend_pid]).fetchone()[0] != "Lock":
+            assert trainer.is_alive()
+            db.execute("SELECT pg_sleep(0.01), pg_stat_clear_snapshot()")
+        db.execute(
+            "SELECT tiny_dancer.use_model('hashing-64', provider := 'hashing', dimension := 64)"
+        )
+        active = train(db, activate=True).id
+    trainer.join()
+    [(sqlstate, message)] = caught
+    assert sqlstate == "55000"
+    assert "the embedding model changed while the router was trained" in message
+    assert models(db) == [(active, True)]
 
 
 def test_a_training_that_is_rolled_back_leaves_nothing(trained):

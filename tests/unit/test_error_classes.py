@@ -3,7 +3,12 @@
 import pytest
 
 from tiny_dancer import errors
-from tiny_dancer.pg.boundary import as_server_error, entry_point, server_error_class
+from tiny_dancer.pg.boundary import (
+    as_server_error,
+    entry_point,
+    of_inner_call,
+    server_error_class,
+)
 
 STATES = {
     "InvalidArgumentError": "22023",
@@ -24,6 +29,13 @@ STATES = {
 class FakePlpy:
     class Error(Exception):
         pass
+
+    class SPIError(Exception):
+        pass
+
+
+class DivisionByZero(FakePlpy.SPIError):
+    pass
 
 
 @pytest.mark.parametrize(("name", "sqlstate"), STATES.items())
@@ -50,6 +62,7 @@ def test_the_message_begins_with_the_name_of_the_product():
 
 
 class FakeBackend:
+    plpy = FakePlpy
     server_error = server_error_class(FakePlpy)
 
 
@@ -66,7 +79,42 @@ def test_an_entry_point_turns_our_errors_and_no_others():
         call(ZeroDivisionError())
 
 
+TD001 = sum((ord(character) - ord("0")) << 6 * place for place, character in enumerate("TD001"))
+
+
+def test_an_error_of_an_inner_call_reads_as_if_it_had_been_called_alone():
+    inner = FakePlpy.SPIError("tiny_dancer: no agent fits: none")
+    inner.spidata = (TD001, "A fact.", "Do this.", None, 0)
+    raised = of_inner_call(inner, FakeBackend.server_error)
+    assert type(raised) is FakeBackend.server_error
+    assert (str(raised), raised.sqlstate, raised.detail, raised.hint) == (
+        *("no agent fits: none", "TD001", "A fact.", "Do this."),
+    )
+
+
+@pytest.mark.parametrize(
+    ("message", "left"),
+    [
+        ("spiexceptions.DivisionByZero: division by zero", "division by zero"),
+        ("division by zero", "division by zero"),
+        ("spiexceptions.Other: nothing", "spiexceptions.Other: nothing"),
+        ("syntax: an error", "syntax: an error"),
+        ("", ""),
+    ],
+)
+def test_an_error_of_the_server_stays_what_it_is_and_names_its_class_once(message, left):
+    error = DivisionByZero(message)
+
+    def fails(backend):
+        raise error
+
+    with pytest.raises(DivisionByZero) as caught:
+        entry_point(fails, FakeBackend())()
+    assert caught.value is error
+    assert str(error) == left
+
+
 def test_long_values_are_shown_cut_short():
     assert errors.shown("a'b") == '"a\'b"'
-    assert errors.shown(None) == "None"
+    assert errors.shown(None) == "NULL"
     assert len(errors.shown("x" * 10**6)) < 100

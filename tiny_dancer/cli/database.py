@@ -7,6 +7,12 @@ from typing import Any, LiteralString
 
 from tiny_dancer.errors import MissingFileError, TinyDancerError
 
+_HINTS = {
+    "42P01": "Connect to a database in which CREATE EXTENSION tiny_dancer was run.",
+    "42501": "Connect as a role that has the rights; tiny_dancer.grant_admin(role) gives most.",
+}
+"""Where the server itself gives none."""
+
 
 class DatabaseError(TinyDancerError):
     """A database refused, or cannot be reached."""
@@ -41,6 +47,5 @@ def fetch_all(
             return connection.execute(query, parameters).fetchall()
     except psycopg.Error as error:
         said = error.diag.message_primary or str(error).strip()
-        raise DatabaseError(
-            said, detail=error.diag.message_detail, hint=error.diag.message_hint
-        ) from error
+        hint = error.diag.message_hint or _HINTS.get(error.sqlstate or "")
+        raise DatabaseError(said, detail=error.diag.message_detail, hint=hint) from error

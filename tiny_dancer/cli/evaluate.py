@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import math
+import os
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -22,6 +24,8 @@ DEFAULT_MODEL = "all-MiniLM-L6-v2"
 _MOST_OUTCOMES = 200_000
 _OF_AGENTS = ("predictor", "requests", "pair", "prices", "picture")
 """Options that mean nothing where routes are evaluated."""
+_OF_FILES = ("split", "requests", "prices")
+"""Options that mean nothing for a database: costs are recorded there, and texts are not read."""
 
 
 def add_parser(commands: Commands) -> None:
@@ -55,7 +59,10 @@ def add_parser(commands: Commands) -> None:
         "--folds", type=int, default=5, metavar="N", help="parts held back in turn (default: 5)"
     )
     parser.add_argument(
-        "--requests", type=int, metavar="N", help="use so many requests, drawn at random"
+        "--requests",
+        type=int,
+        metavar="N",
+        help="of a file of agents: use so many requests, drawn at random",
     )
     parser.add_argument(
         "--split",
@@ -73,7 +80,8 @@ def add_parser(commands: Commands) -> None:
         "--prices",
         type=Path,
         metavar="JSON",
-        help='dollars of a million tokens: {agent: {"input_per_1m": …, "output_per_1m": …}}',
+        help="for a file: dollars of a million tokens, "
+        '{agent: {"input_per_1m": …, "output_per_1m": …}}',
     )
     parser.add_argument(
         "--output-tokens",
@@ -108,6 +116,10 @@ def run(arguments: argparse.Namespace) -> None:
     for name in ("seeds", "folds"):
         if getattr(arguments, name) < 1:
             raise InvalidArgumentError(f"--{name} must be at least 1")
+    if not 0.0 <= arguments.output_tokens < math.inf:
+        raise InvalidArgumentError(
+            f"--output-tokens must be a number from 0 on, not {arguments.output_tokens}"
+        )
     from tiny_dancer.embedding.native_libraries import quiet_native_load
 
     # NumPy on one thread: on matrices as small as these, several would wait for each other.
@@ -124,10 +136,15 @@ def run(arguments: argparse.Namespace) -> None:
             _refuse(arguments, _OF_AGENTS, "a file of requests and routes")
             evaluate_routes(arguments, labelled, tqdm)
             return
-    _refuse(arguments, ("split",), "a file of agents and qualities" if arguments.file else "--url")
+    if arguments.url is None:
+        _refuse(arguments, ("split",), "a file of agents and qualities")
+    else:
+        _refuse(arguments, _OF_FILES, "--url")
     names = list(dict.fromkeys(arguments.predictor or [DEFAULT]))
     for name in names:
         predictor_by_name(name)
+    if arguments.picture is not None:
+        _make_folder(arguments.picture)
     requests = _read(arguments, tqdm)
     prices = _prices(arguments, requests.benchmark)
 
@@ -155,6 +172,20 @@ def _refuse(arguments: argparse.Namespace, options: Sequence[str], source: str) 
     for name in options:
         if getattr(arguments, name) is not None:
             raise InvalidArgumentError(f"--{name} means nothing for {source}")
+
+
+def _make_folder(directory: Path) -> None:
+    """Make the folder of the picture before anything is waited for."""
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        reason = None if os.access(directory, os.W_OK) else "Permission denied"
+    except OSError as error:
+        reason = error.strerror
+    if reason is not None:
+        raise MissingFileError(
+            f"folder {directory} cannot be written to: {reason}",
+            hint="Give --picture a folder, or the name of one that can be made.",
+        )
 
 
 def _shown_name(name: str, default: str) -> str:
@@ -237,6 +268,8 @@ def _prices(arguments: argparse.Namespace, benchmark: Benchmark) -> Prices | Non
 
 def _pair(arguments: argparse.Namespace, benchmark: Benchmark) -> tuple[int, int] | None:
     """Columns of the weak and the strong agent."""
+    import numpy as np
+
     agents = benchmark.agents
     if arguments.pair is not None:
         unknown = [name for name in arguments.pair if name not in agents]
@@ -247,7 +280,8 @@ def _pair(arguments: argparse.Namespace, benchmark: Benchmark) -> tuple[int, int
         return agents.index(arguments.pair[0]), agents.index(arguments.pair[1])
     if len(agents) != 2:
         return None
-    counts = benchmark.mask.sum(axis=0)
+    # Of requests drawn at random an agent may have had none.
+    counts = np.maximum(benchmark.mask.sum(axis=0), 1)
     first, second = benchmark.quality.sum(axis=0) / counts
     return (0, 1) if first <= second else (1, 0)
 
@@ -318,7 +352,6 @@ def _draw(
     title = f"Cost and quality: {name}"
     picture = comparison_picture(title, judged, benchmark, quality, prices)
     directory: Path = arguments.picture
-    directory.mkdir(parents=True, exist_ok=True)
     page = directory / "cost-quality.html"
     page.write_text(picture.to_html(), encoding="utf-8")
     print(f"\nwrote {page}")

@@ -112,7 +112,7 @@ def read_rows(path: Path) -> list[dict[str, Any]]:
     if text.lstrip().startswith("["):
         return _array(text, path.name)
     if not text.lstrip().startswith("{"):
-        return list(csv.DictReader(io.StringIO(text)))
+        return _table(text, path.name)
     rows: list[dict[str, Any]] = []
     # Not splitlines: JSON may hold line separators of Unicode as they are.
     for number, line in enumerate(text.split("\n"), 1):
@@ -120,7 +120,7 @@ def read_rows(path: Path) -> list[dict[str, Any]]:
             continue
         try:
             row = json.loads(line)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise InvalidArgumentError(
                 f"line {number} of {path.name} is no JSON: {error}"
             ) from error
@@ -130,11 +130,32 @@ def read_rows(path: Path) -> list[dict[str, Any]]:
     return rows
 
 
+def _table(text: str, name: str) -> list[dict[str, Any]]:
+    """The rows of a file of comma-separated values."""
+    usual = csv.field_size_limit(max(len(text), csv.field_size_limit()))
+    try:
+        reader = csv.DictReader(io.StringIO(text))
+        fields = list(reader.fieldnames or ())
+        rows: list[dict[str, Any]] = list(reader)
+    finally:
+        csv.field_size_limit(usual)
+    twice = next((field for field in fields if field and fields.count(field) > 1), None)
+    if twice is not None:
+        raise InvalidArgumentError(f"{name} has two columns {twice!r}")
+    for number, row in enumerate(rows, 1):
+        if None in row:
+            raise InvalidArgumentError(
+                f"row {number} of {name} has more cells than columns",
+                hint="Put texts that hold a comma in double quotes.",
+            )
+    return rows
+
+
 def _array(text: str, name: str) -> list[dict[str, Any]]:
     """The rows of a file that is one JSON array."""
     try:
         rows = json.loads(text)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise InvalidArgumentError(f"{name} is no JSON: {error}") from error
     for number, row in enumerate(rows, 1):
         if not isinstance(row, dict):
@@ -197,7 +218,17 @@ def _text(row: dict[str, Any], field: str, number: int, name: str) -> str:
     value = row.get(field)
     if value is None:
         raise InvalidArgumentError(f"row {number + 1} of {name} has no {field}")
-    return str(value)
+    text = str(value)
+    if not text.strip():
+        raise InvalidArgumentError(f"row {number + 1} of {name} has an empty {field}")
+    if not is_unicode(text):
+        raise InvalidArgumentError(f"row {number + 1} of {name} has a {field} that is no Unicode")
+    return text
+
+
+def is_unicode(text: str) -> bool:
+    """Whether a text has none of the half characters that JSON lets through."""
+    return not any("\ud800" <= character <= "\udfff" for character in text)
 
 
 def _number(value: Any, row: int, name: str) -> float:
@@ -238,6 +269,12 @@ def _matrix(
             spent[at] += cost
             priced[at] += 1.0
     known = count > 0.0
+    unjudged = [agents[number] for number in np.flatnonzero(count.sum(axis=0) == 0.0)]
+    if unjudged:
+        raise InvalidArgumentError(
+            f"benchmark file {name} has no quality for {', '.join(unjudged)}",
+            hint="Give every agent a quality from 0 to 1 in some rows, or leave it out.",
+        )
     costs = None
     if priced.any():
         costs = np.where(priced > 0.0, spent / np.maximum(priced, 1.0), np.nan)

@@ -16,6 +16,15 @@ from tiny_dancer.errors import InvalidArgumentError
 
 Floats = NDArray[np.float64]
 
+LEAST_GAP = 1e-9
+"""Mean qualities nearer than this differ by rounding."""
+
+
+def is_gap(weak: Floats, strong: Floats) -> bool:
+    """Whether one of two agents is better than the other, by their qualities, [n] and [n]."""
+    gains = np.asarray(strong, dtype=np.float64) - weak
+    return abs(float(gains.mean())) > LEAST_GAP
+
 
 def recovered_gap(advantage: Floats, weak: Floats, strong: Floats) -> Floats:
     """PGR after 0, 1, … n requests went to the strong agent, shape [n + 1].
@@ -40,7 +49,7 @@ def recovered_gap(advantage: Floats, weak: Floats, strong: Floats) -> Floats:
         raise InvalidArgumentError("advantage, weak or strong holds a value that is not finite")
     gains = np.asarray(strong, dtype=np.float64) - weak
     gap = float(gains.sum())
-    if gap == 0.0:
+    if not is_gap(weak, strong):
         raise InvalidArgumentError("the two agents are equally good: there is no gap to recover")
     _, ties = np.unique(-np.asarray(advantage, dtype=np.float64), return_inverse=True)
     order = np.argsort(ties, kind="stable")

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from tiny_dancer.errors import InvalidArgumentError
-from tiny_dancer.evaluation.benchmark_file import decoded, read_rows
+from tiny_dancer.evaluation.benchmark_file import decoded, is_unicode, read_rows
 
 TEXT_FIELDS = ("text", "request", "utterance", "query", "sentence")
 ROUTE_FIELDS = ("route_name", "route", "label", "intent", "category")
@@ -74,6 +74,8 @@ def read_labelled_requests(path: Path, split: str | None = None) -> LabelledRequ
     for number, (text, _, _) in enumerate(rows, start=1):
         if not text.strip():
             raise InvalidArgumentError(f"row {number} of {path.name} has no text")
+        if not is_unicode(text):
+            raise InvalidArgumentError(f"row {number} of {path.name} has a text that is no Unicode")
     if not any(route for _, route, _ in rows):
         raise InvalidArgumentError(f"no row of {path.name} names a route")
     splits = [split for _, _, split in rows]
@@ -95,7 +97,7 @@ def _lists_by_split(path: Path) -> dict[str, list[list[str]]] | None:
         return None
     try:
         content = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         # Several objects, one a line: rows.
         return None
     lists = list(content.values())

@@ -20,7 +20,7 @@ from tiny_dancer.evaluation.benchmark_file import Benchmark
 from tiny_dancer.evaluation.bootstrap import Interval, bootstrap, bootstrap_all
 from tiny_dancer.evaluation.calibration import Calibration, calibration
 from tiny_dancer.evaluation.cost_quality import aiq, choices_by_price
-from tiny_dancer.evaluation.performance_gap import recovered_gap
+from tiny_dancer.evaluation.performance_gap import is_gap, recovered_gap
 from tiny_dancer.predictors.cross_validation import cross_entropy
 from tiny_dancer.predictors.predictor import QualityPredictor
 from tiny_dancer.training.held_back import all_but, folds
@@ -204,7 +204,7 @@ def judge(
 def _is_gap(quality: Floats, pair: tuple[int, int]) -> bool:
     """Whether one of two agents is better than the other; some drawings of few requests hide it."""
     weak, strong = pair
-    return float((quality[:, strong] - quality[:, weak]).sum()) != 0.0
+    return is_gap(quality[:, weak], quality[:, strong])
 
 
 def _gap(

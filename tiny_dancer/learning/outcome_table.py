@@ -27,6 +27,10 @@ HELD_BACK_OF = 10
 """One request in so many is held back."""
 MOST_HELD_BACK = 2000
 """Beyond so many the error of what is measured no longer matters, and training profits."""
+MOST_HELD_BACK_SHARE = 0.2
+"""Of few requests chance might choose most."""
+MOST_FEATURE = 1e6
+"""No lexical feature of a text is as large; whoever may record may store any."""
 LEAST_LEXICAL_SHARE = 0.5
 """Where the wording of fewer requests is known, nothing is learned from it."""
 
@@ -109,7 +113,8 @@ class OutcomeTable:
         chosen = np.flatnonzero(shares % np.uint64(HELD_BACK_OF) == 0)
         if not len(chosen):
             chosen = np.array([int(shares.argmin())])
-        chosen = chosen[np.argsort(shares[chosen], kind="stable")][:MOST_HELD_BACK]
+        most = min(MOST_HELD_BACK, max(1, int(MOST_HELD_BACK_SHARE * len(self))))
+        chosen = chosen[np.argsort(shares[chosen], kind="stable")][:most]
         apart = np.zeros(len(self), dtype=bool)
         apart[chosen] = True
         mask = self.observations.mask
@@ -160,6 +165,6 @@ def joined_features(rows: Sequence[Float32Array | None], count: int) -> Float32A
     """Stack lexical features, [r, count]; a row of NaN where there are none, or other ones."""
     stacked = np.full((len(rows), count), np.nan, dtype=np.float32)
     for place, row in enumerate(rows):
-        if row is not None and row.shape == (count,) and np.isfinite(row).all():
+        if row is not None and row.shape == (count,) and (np.abs(row) <= MOST_FEATURE).all():
             stacked[place] = row
     return stacked

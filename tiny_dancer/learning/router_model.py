@@ -96,9 +96,9 @@ class RouterModel:
             found = checksum(
                 row["weights"], row["model_id"], row["last_usage_id"], row["agent_ids"], columns
             )
-        except TypeError as error:  # a NULL among numbers
+        except TypeError as error:
             raise DamagedWeightsError(
-                f"{where} is damaged: {error}",
+                f"{where} is damaged: what it says of its agents holds something else than numbers",
                 hint="Activate another one of ruvector_router_models(), or train again.",
             ) from error
         if found != row["checksum"]:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from tiny_dancer.evaluation.accuracy import chosen_quality, oracle_quality
 from tiny_dancer.evaluation.calibration import calibration
-from tiny_dancer.evaluation.performance_gap import apgr
+from tiny_dancer.evaluation.performance_gap import apgr, is_gap
 from tiny_dancer.predictors.cross_validation import cross_entropy, row_entropies
 from tiny_dancer.predictors.observations import Floats, Observations
 
@@ -89,8 +89,8 @@ def _chosen(predictions: Floats, means: Floats, by_length: Floats, targets: Floa
     }
     if targets.shape[1] == 2:
         weak, strong = np.argsort(means[0], kind="stable").tolist()
-        if targets[:, weak].sum() != targets[:, strong].sum():
-            gap = (targets[:, weak], targets[:, strong])
+        gap = (targets[:, weak], targets[:, strong])
+        if is_gap(*gap):
             metrics["apgr"] = apgr(predictions[:, strong] - predictions[:, weak], *gap)
             metrics["length_apgr"] = apgr(by_length[:, strong] - by_length[:, weak], *gap)
     return metrics

@@ -13,6 +13,7 @@ from tiny_dancer.agents.registry import AgentRegistry
 from tiny_dancer.batch import Requests
 from tiny_dancer.cost_dial import CostDial, calibrate, check_targets
 from tiny_dancer.errors import InvalidArgumentError
+from tiny_dancer.learning.outcome_table import MOST_FEATURE
 from tiny_dancer.pg import store
 from tiny_dancer.pg.examples import READING_ONLY, read_examples
 from tiny_dancer.pg.own_path import own_path
@@ -31,7 +32,6 @@ ROWS_AT_ONCE = 1000
 MOST_REQUESTS = 20_000
 MOST_ELEMENTS = 4_000_000
 LENGTH_MARGIN = 0.01
-MOST_FEATURE = 1e6
 
 RECORDED = """
 SELECT r.* FROM tiny_dancer.recorded_requests(pg_catalog.now() - $1::interval, $2, $3) r

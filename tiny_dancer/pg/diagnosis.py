@@ -15,12 +15,14 @@ from tiny_dancer.index import hnsw
 from tiny_dancer.pg import (
     nearest,
     nearest_routes,
+    route_heads,
     route_index,
     route_store,
     router_models,
     store,
 )
 from tiny_dancer.pg.model_build import OF_THIS_HOST
+from tiny_dancer.weights import DamagedWeightsError
 
 if TYPE_CHECKING:
     from tiny_dancer.pg.backend import Backend
@@ -190,6 +192,10 @@ def _routes(backend: Backend) -> Iterator[Finding]:
         return
     count = route_store.count_routes(backend, model)
     yield Finding("semantic routes", True, f"{count.routes} routes with {count.vectors} vectors")
+    try:
+        route_heads.active_head(backend, model)
+    except DamagedWeightsError as error:
+        yield Finding("route fit", False, error.message, route_heads.REMEDY)
     rebuild = "Run SELECT tiny_dancer.rebuild_indexes(); as the owner of the extension."
     if not route_index.fits(configuration, count, with_graph=False):
         row: Any = backend.row(INDEX, ("text",), nearest_routes.index_name(model))

@@ -48,7 +48,7 @@ def read_examples(
     if query is None or not query.strip():
         raise InvalidArgumentError(
             "query must not be empty",
-            hint=f"Give a SELECT that returns {len(columns)} columns: {', '.join(columns)}.",
+            hint=f"Give a SELECT that returns {_counted(columns)}: {', '.join(columns)}.",
         )
     further = optional or {}
     if not _has_optional(backend, query, columns, list(further)):
@@ -77,6 +77,10 @@ def _wrapped(query: str, columns: Sequence[str], further: Mapping[str, str]) -> 
     return f"SELECT {', '.join(wanted)} FROM {_relation(query)} ({', '.join(names)})"
 
 
+def _counted(columns: Sequence[str]) -> str:
+    return "1 column" if len(columns) == 1 else f"{len(columns)} columns"
+
+
 def _has_optional(
     backend: Backend, query: str, columns: Sequence[str], optional: Sequence[str]
 ) -> bool:
@@ -91,6 +95,6 @@ def _has_optional(
         return True
     may = f", and may return {', '.join(optional)}" if optional else ""
     raise InvalidArgumentError(
-        f"the query returns {len(found)} columns",
+        f"the query returns {_counted(found)}",
         hint=f"It must return {len(columns)}: {', '.join(columns)}{may}.",
     )

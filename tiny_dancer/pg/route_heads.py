@@ -17,7 +17,7 @@ from tiny_dancer.route_head import RouteHead
 from tiny_dancer.weights import DamagedWeightsError
 
 if TYPE_CHECKING:
-    from tiny_dancer.pg.backend import Backend
+    from tiny_dancer.pg.backend import Backend, Row
     from tiny_dancer.pg.route_store import StoredRoutes
     from tiny_dancer.semantic_routes import Positions
 
@@ -34,6 +34,8 @@ INSERT INTO tiny_dancer.route_heads
 VALUES ($1, $2, $3, $4, $5, $6, $7, true)
 """
 PUT_TYPES = ("bigint", "bigint[]", "text[]", "bytea", "jsonb", "float8", "bigint")
+
+REMEDY = "Fit again with ruvector_fit_routes(), or ruvector_activate_route_fit() another."
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,27 +62,39 @@ def laid_over(backend: Backend, model: ActiveModel, stored: StoredRoutes) -> Lai
     Raises:
         DamagedWeightsError: its row is damaged; the message names it.
     """
+    found = active_head(backend, model)
+    if found is None:
+        return None
+    head, row = found
+    position = {route: place for place, route in enumerate(stored.ids)}
+    present = fingerprints(stored, range(len(stored.ids)))
+    places = [position.get(route, -1) for route in row["route_ids"]]
+    unchanged = [
+        place if place >= 0 and present[place] == mark else -1
+        for place, mark in zip(places, row["fingerprints"], strict=True)
+    ]
+    if max(unchanged, default=-1) < 0:
+        return None
+    return LaidHead(head, np.array(unchanged, np.intp))
+
+
+def active_head(backend: Backend, model: ActiveModel) -> tuple[RouteHead, Row] | None:
+    """Return the active head of a model and its row, None where there is none.
+
+    Raises:
+        DamagedWeightsError: its row is damaged; the message names it.
+    """
     row = backend.row(ACTIVE, ("bigint",), model.id)
     if row is None:
         return None
     where = f"route fit {row['id']}"
     head = RouteHead.from_bytes(row["weights"], where=where)
-    ids, marks = row["route_ids"], row["fingerprints"]
-    if not (len(ids) == len(marks) == len(head.heads) and head.dimension == model.dimension):
+    lengths = {len(row["route_ids"]), len(row["fingerprints"]), len(head.heads)}
+    if len(lengths) > 1 or head.dimension != model.dimension:
         raise DamagedWeightsError(
-            f"{where} is damaged: its weights are not of its routes and model",
-            hint="Fit the routes again with ruvector_fit_routes.",
+            f"{where} is damaged: its weights are not of its routes and model", hint=REMEDY
         )
-    position = {route: place for place, route in enumerate(stored.ids)}
-    present = fingerprints(stored, range(len(stored.ids)))
-    places = [position.get(route, -1) for route in ids]
-    unchanged = [
-        place if place >= 0 and present[place] == mark else -1
-        for place, mark in zip(places, marks, strict=True)
-    ]
-    if max(unchanged, default=-1) < 0:
-        return None
-    return LaidHead(head, np.array(unchanged, np.intp))
+    return head, row
 
 
 def put(

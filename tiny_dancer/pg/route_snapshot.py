@@ -14,9 +14,13 @@ from tiny_dancer.fitted_routes import FittedRoutes
 from tiny_dancer.pg import route_heads, route_index, route_store
 from tiny_dancer.pg.snapshot import Configuration, read_configuration
 from tiny_dancer.semantic_routes import RouteExtremes, SemanticRoutes
+from tiny_dancer.weights import DamagedWeightsError
 
 if TYPE_CHECKING:
     from tiny_dancer.pg.backend import Backend
+    from tiny_dancer.pg.model import ActiveModel
+    from tiny_dancer.pg.route_heads import LaidHead
+    from tiny_dancer.pg.route_store import StoredRoutes
 
 # The second half is never executed: it has the executor check the caller's rights.
 # The epochs come as one text, which is the fastest to read and to compare.
@@ -107,6 +111,7 @@ class RouteCache:
     def __init__(self, backend: Backend) -> None:
         self._backend = backend
         self._kept: Kept | None = None
+        self._warned: str | None = None
 
     def current(self) -> RouteSnapshot:
         """Return the routes of the present epochs, kept or newly read."""
@@ -156,7 +161,7 @@ class RouteCache:
         if not route_index.fits(configuration, count, with_graph=False):
             return None
         stored = route_store.stored_routes(self._backend, model)
-        laid = route_heads.laid_over(self._backend, model, stored)
+        laid = self._laid_head(model, stored)
         if laid is not None:
             plain = SemanticRoutes(stored.columns, stored.vectors, settings.route_matching)
             return RouteTable(FittedRoutes(plain, laid.head, laid.places), stored.ids)
@@ -169,3 +174,21 @@ class RouteCache:
             index = route_index.load(self._backend, model, stored)
         table = SemanticRoutes(stored.columns, stored.vectors, settings.route_matching, index)
         return RouteTable(table, stored.ids)
+
+    def _laid_head(self, model: ActiveModel, stored: StoredRoutes) -> LaidHead | None:
+        """Return what was fitted to the routes, None where nothing was or it is damaged.
+
+        Requests go on to be matched then, by similarity, and a warning says so once.
+        """
+        try:
+            laid = route_heads.laid_over(self._backend, model, stored)
+        except DamagedWeightsError as error:
+            if self._warned != error.message:
+                self._warned = error.message
+                self._backend.plpy.warning(
+                    f"{error.message}: the routes are matched by similarity",
+                    hint=route_heads.REMEDY,
+                )
+            return None
+        self._warned = None
+        return laid

@@ -114,7 +114,8 @@ COLUMNS_OF_MODEL = (
 def training_keys(backend: Backend, router_model_id: int) -> NDArray[np.int64]:
     """Return the keys of the requests that a model was trained on."""
     row = backend.row(TRAINING_REQUESTS, ("bigint",), router_model_id)
-    return np.array(row["request_keys"] if row else [], dtype=np.int64)
+    keys = row["request_keys"] if row else []
+    return np.array([key for key in keys if key is not None], dtype=np.int64)
 
 
 def active_id(backend: Backend) -> int | None:

@@ -13,7 +13,7 @@ from tiny_dancer.errors import InvalidArgumentError, NotReadyError, shown
 from tiny_dancer.learning.outcome_table import OutcomeTable
 from tiny_dancer.learning.router_model import RouterModel
 from tiny_dancer.learning.validation import Comparison, Metrics, compare, measure, rounded
-from tiny_dancer.pg import judged_requests, router_models
+from tiny_dancer.pg import judged_requests, router_models, store
 from tiny_dancer.pg.judged_requests import Found
 from tiny_dancer.pg.own_path import own_path
 from tiny_dancer.pg.read_only import require_writable
@@ -97,6 +97,7 @@ def _train_on(
     backend.plpy.notice(f"a prediction of predictor {name} takes {prediction_us:.0f} us")
     # From here on alone: what is compared with is what will be replaced.
     backend.rows(router_models.ONE_AT_A_TIME)
+    _require_same_model(backend, model_id)
     verdict = _verdict(backend, trained, activate)
     why = verdict.why if picked is None else f"{picked}; {verdict.why}"
     described = {**trained.metrics, "why": why}
@@ -124,6 +125,19 @@ def _train_on(
         verdict.activated,
         why,
     )
+
+
+def _require_same_model(backend: Backend, model_id: int) -> None:
+    """Refuse a model that was trained on other vectors than those of today.
+
+    Raises:
+        NotReadyError: the embedding model was switched meanwhile.
+    """
+    active = store.active_model(backend)
+    if active is None or active.id != model_id:
+        raise NotReadyError(
+            "the embedding model changed while the router was trained", hint="Train it again."
+        )
 
 
 def _checked_name(predictor: str | None) -> str:
@@ -168,7 +182,9 @@ def _train(backend: Backend, unfitted: QualityPredictor, found: Found, model_id:
     )
     predictions = np.empty(held_back.targets.shape)
     if len(held_back_rows):
-        predictions = fitted.predict_batch(held_back.embeddings, held_back.lexical)
+        # As it will be read back: of the same model twice none is better by a rounding.
+        stored = QualityPredictor.from_blob(fitted.to_blob())
+        predictions = stored.predict_batch(held_back.embeddings, held_back.lexical)
     metrics = rounded(measure(predictions, held_back, training, _priors(backend, table)))
     # What training took is not needed again, and a connection may live for days.
     release_free_memory()

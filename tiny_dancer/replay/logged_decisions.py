@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tiny_dancer.agents.agent import MAX_AMOUNT
+from tiny_dancer.learning.outcome_table import MOST_FEATURE
 
 Floats = NDArray[np.float64]
 Positions = NDArray[np.intp]
@@ -21,7 +22,6 @@ NOT_FOUND = -1
 SUM_MARGIN = 1e-3
 # A unit vector in half precision is this near to length 1, squared.
 LENGTH_MARGIN = 0.01
-MOST_FEATURE = 1e6
 
 
 class LoggedDecision(NamedTuple):

@@ -142,6 +142,29 @@ def test_several_agents_need_prices_for_a_picture(tmp_path, capsys):
     assert "APGR" in capsys.readouterr().out.split("In brackets")[0]
 
 
+@pytest.mark.parametrize("folder", ["pairs.jsonl", "pairs.jsonl/pictures"])
+def test_a_folder_that_can_not_be_made_is_refused_before_anything_is_learned(pairs, folder, capsys):
+    assert evaluate(pairs, "--picture", pairs.parent / folder) == 1
+    printed = capsys.readouterr()
+    assert "cannot be written to" in printed.err
+    assert "accuracy" not in printed.out
+
+
+@pytest.mark.parametrize("tokens", ["-1", "nan", "inf"])
+def test_an_answer_has_a_number_of_tokens(pairs, tokens, capsys):
+    assert evaluate(pairs, "--output-tokens", tokens) == 1
+    assert "--output-tokens must be a number from 0 on" in capsys.readouterr().err
+
+
+def test_a_blank_request_is_named(tmp_path, capsys):
+    path = tmp_path / "blank.jsonl"
+    path.write_text(
+        "".join(f'{{"prompt": "{text}", "weak": 0, "strong": 1}}\n' for text in ("a", " ", "b"))
+    )
+    assert evaluate(path) == 1
+    assert "row 2 of blank.jsonl has an empty prompt" in capsys.readouterr().err
+
+
 def test_wrong_names_are_refused_before_anything_is_embedded(pairs, capsys):
     assert main(["evaluate", str(pairs), "--predictor", "forest"]) == 1
     assert "'forest'" in capsys.readouterr().err
@@ -166,6 +189,12 @@ def test_history_of_single_choices_is_judged_by_what_was_foreseen(capsys, monkey
     assert "1 recorded outcomes without the vector" in printed
     assert "No request was tried with every agent" in printed
     assert "Brier" in printed
+
+
+@pytest.mark.parametrize("option", [("--requests", "5"), ("--prices", "prices.json")])
+def test_what_means_nothing_for_a_database_is_refused(option, capsys):
+    assert evaluate("--url", "postgresql:///mine", *option) == 1
+    assert f"{option[0]} means nothing for --url" in capsys.readouterr().err
 
 
 def test_no_history(capsys, monkeypatch):

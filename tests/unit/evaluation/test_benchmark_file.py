@@ -107,3 +107,38 @@ def test_rows_that_lack_something_are_named(tmp_path, text, message):
 def test_a_file_that_is_not_there(tmp_path):
     with pytest.raises(MissingFileError, match=r"nothing\.csv"):
         read_benchmark(tmp_path / "nothing.csv")
+
+
+def test_rows_of_agents_without_a_quality_are_refused(tmp_path):
+    path = tmp_path / "unjudged.csv"
+    path.write_text("request,agent\np,a\nq,a\n")
+    with pytest.raises(InvalidArgumentError, match=r"unjudged\.csv has no quality for a"):
+        read_benchmark(path)
+
+
+def test_an_agent_that_was_never_judged_is_named(tmp_path):
+    rows = [{"prompt": "p", "weak": None, "strong": 1}, {"prompt": "q", "strong": 0}]
+    with pytest.raises(InvalidArgumentError, match="has no quality for weak"):
+        read_benchmark(write(tmp_path / "pairs.jsonl", rows))
+
+
+def test_a_prompt_in_csv_may_be_long(tmp_path):
+    path = tmp_path / "long.csv"
+    path.write_text(f"prompt,a\n{'word ' * 40_000},1\n")
+    assert len(read_benchmark(path).prompts[0]) == 200_000
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "message"),
+    [
+        ("wide.csv", "prompt,a\np,1\nq,1,0\n", "row 2 of wide.csv has more cells than columns"),
+        ("twice.csv", "prompt,a,a\np,1,0\n", "twice.csv has two columns 'a'"),
+        ("deep.json", "[" * 100_000, "deep.json is no JSON"),
+        ("half.jsonl", '{"prompt": "\\ud800", "a": 1}', "row 1 of half.jsonl has a prompt that"),
+    ],
+)
+def test_what_is_no_table_of_texts_is_named(tmp_path, name, text, message):
+    path = tmp_path / name
+    path.write_text(text)
+    with pytest.raises(InvalidArgumentError, match=message):
+        read_benchmark(path)

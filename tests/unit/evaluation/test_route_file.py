@@ -88,3 +88,10 @@ def test_damaged_archives_are_no_text(tmp_path):
     path.write_bytes(gzip.compress(b'{"text": "a", "label": "x"}' * 50)[:-20])
     with pytest.raises(InvalidArgumentError, match="is no text"):
         read_labelled_requests(path)
+
+
+def test_a_text_that_is_no_unicode_is_named(tmp_path):
+    path = tmp_path / "half.jsonl"
+    path.write_text('{"text": "a", "label": "b"}\n{"text": "\\udfff", "label": "b"}\n')
+    with pytest.raises(InvalidArgumentError, match="row 2 of half"):
+        read_labelled_requests(path)

@@ -93,6 +93,13 @@ def test_of_five_requests_one_is_held_back():
     assert len(apart) <= 1
 
 
+def test_of_few_requests_chance_holds_back_no_more_than_a_fifth():
+    for seed in range(300):
+        outcomes = np.arange(10), np.full(10, 3), np.linspace(0.0, 1.0, 10)
+        found = OutcomeTable.of(unit_rows(10, seed=seed), np.zeros((10, 0), np.float32), *outcomes)
+        assert 1 <= len(found.held_back()[1]) <= 2
+
+
 def test_no_agent_has_all_of_its_outcomes_held_back():
     outcomes = everybody(200, agents=(3,))
     apart = table(outcomes, 200).held_back()[1]
@@ -123,3 +130,11 @@ def test_features_that_are_seldom_known_are_left_out():
 def test_features_of_another_version_count_as_unknown():
     rows = [np.ones(3, np.float32), None, np.ones(4, np.float32), np.full(3, np.inf, np.float32)]
     assert np.isnan(joined_features(rows, 3)).all(axis=1).tolist() == [False, True, True, True]
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf, 3e38, -2e6])
+def test_features_that_no_text_has_are_as_good_as_unknown(value):
+    rows = [np.array([1.0, value, 3.0], np.float32), np.array([1.0, 2.0, 3.0], np.float32)]
+    found = joined_features(rows, 3)
+    assert np.isnan(found[0]).all()
+    assert found[1].tolist() == [1.0, 2.0, 3.0]

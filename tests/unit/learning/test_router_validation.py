@@ -74,6 +74,15 @@ def test_what_can_not_be_measured_is_left_out(target):
     assert all(np.isfinite(list(found.values())))
 
 
+def test_agents_that_are_equally_good_but_for_rounding_have_no_gap():
+    for seed in range(30):
+        weak = np.random.default_rng(seed).choice([0.1, 0.2, 0.3, 0.5, 0.7, 0.9], 20)
+        rows = observed(np.column_stack((weak, np.roll(weak, 7))))
+        found = measure(np.full((20, 2), 0.5), rows, rows, NO_PRIORS)
+        assert "apgr" not in found
+        assert "routed_quality" in found
+
+
 def test_two_models_are_compared_on_what_was_observed(two):
     mask = np.zeros(two.shape, bool)
     mask[:10, 0] = True
