@@ -1,57 +1,49 @@
-"""What embedding a text costs with each provider, how good it is, and what many clients get.
+"""What embedding a text costs with each provider: latency, throughput, memory; 1, 4, 16 clients.
 
     .dev/venv/bin/python benchmarks/embedding.py
 
 prints, for a text of 13 tokens on one thread: seconds until a fresh process can embed, its private
-memory, microseconds a text; and texts a second of 1, 4 and 16 processes, each with a model of its
-own or all with one embedder. A static model is measured where one was imported
-(tiny-dancer model import all-MiniLM-L6-v2 --as static --models-dir .dev/models), and
-sentence-transformers where --reference names a Python that has it.
+memory, microseconds a text; then what 1, 4 and 16 processes get that embed at the same time, each
+asking again as soon as it has its answer, with a model of their own (static, onnx) or all with one
+embedder (service). A static model is imported first where there is none, which takes a minute
+or two; sentence-transformers is measured where --reference names a Python that has it.
 
+    --url URL    measures inside backends of a throw-away server, in a database that is made and
+                 dropped: the first decision of a connection, and a decision from text beside
+                 embedding alone and a decision alone; on this host, where its models may be written
     --data DIR   classifies the intents of CLINC150 and Banking77 (gzipped JSON lines with text,
                  label and, for the first, split), by nearest centroid and logistic regression
-    --url URL    measures inside backends of a throw-away server, in a database that is made and
-                 dropped: the first decision of a connection, its memory, and a decision from text
 """
 
 from __future__ import annotations
 
 import argparse
-import gzip
 import json
 import mmap
 import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+import time
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from embedding_process import TEXT, Embed, Floats, open_embed
-from first_call import REQUEST, ROUTE_TEXT, first_call, median_of, register
-from numpy.typing import NDArray
-from scratch_database import new_database
-from timing import cpu_model, fetch_one, measure
+from embedding_process import private_megabytes
+from embedding_quality import print_quality
+from figures import Figure, note
+from running_embedder import running_embedder
+from timing import cpu_model
 from tqdm import tqdm
 
+from tiny_dancer.cli.progress_bar import ProgressBar
+from tiny_dancer.embedding.importing.static_importer import import_static
 from tiny_dancer.embedding.model_folder import list_model_names, read_model_folder
-from tiny_dancer.training.adam import Adam
-from tiny_dancer.training.softmax_cross_entropy import SoftmaxCrossEntropy
 
 PROCESS = Path(__file__).with_name("embedding_process.py")
 MODELS = Path(__file__).parents[1] / ".dev" / "models"
 CLIENTS = (1, 4, 16)
-SECONDS = 3.0
-# Decisions in one loop inside a backend, and loops.
-CALLS = 200
-REPEATS = 7
-EPOCHS = 40
-BATCH = 512
-# Share of Banking77 that is tested on; CLINC150 says which rows are.
-TESTED = 0.2
+SECONDS = 2.0
 PROVIDERS = ("hashing", "static", "onnx", "service", "sentence-transformers")
 
 
@@ -69,14 +61,20 @@ def main() -> None:
     else:
         with (
             tempfile.TemporaryDirectory(prefix="td") as folder,
-            embedder(arguments, Path(folder) / "e.sock") as socket,
+            running_embedder(
+                arguments.model,
+                arguments.models_dir,
+                *("--threads", str(arguments.threads), "--socket", str(Path(folder) / "e.sock")),
+            ) as running,
         ):
-            served = {**places, "service": str(socket)}
+            served = {**places, "service": str(running.socket)}
             print_single(arguments, served)
-            print_throughput(arguments, served)
+            print_clients(arguments, served, running.pid)
     if arguments.data:
-        print_quality(arguments, places)
+        print_quality(arguments.data, arguments.model, places)
     if arguments.url:
+        from embedding_in_backends import print_backends
+
         print_backends(arguments, places)
     for mapping in mapped:
         mapping.close()
@@ -90,7 +88,7 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--threads", type=int, default=2, help="of the embedder (default: 2)")
     parser.add_argument("--texts", type=int, default=300, help="timed for each median")
     parser.add_argument(
-        "--providers", nargs="+", choices=PROVIDERS[:3], help="only these (and no throughput)"
+        "--providers", nargs="+", choices=PROVIDERS[:3], help="only these, by one client"
     )
     parser.add_argument("--data", type=Path, help="folder with the sets of intents")
     parser.add_argument("--url", help="of a throw-away server; its role a superuser")
@@ -104,15 +102,25 @@ def parse_arguments() -> argparse.Namespace:
 
 
 def find_places(arguments: argparse.Namespace) -> dict[str, str]:
-    """Return what each provider that can be measured is opened from."""
-    places = {"hashing": "384", "onnx": str(arguments.models_dir / arguments.model)}
+    """Return what each provider is opened from."""
+    return {
+        "hashing": "384",
+        "static": str(static_model(arguments)),
+        "onnx": str(arguments.models_dir / arguments.model),
+    }
+
+
+def static_model(arguments: argparse.Namespace) -> Path:
+    """Return the folder of a static model, which is imported where there is none."""
     for name in list_model_names(arguments.models_dir):
-        folder = arguments.models_dir / name
+        folder: Path = arguments.models_dir / name
         if read_model_folder(folder).manifest.provider == "static":
-            places["static"] = str(folder)
-    if "static" not in places:
-        print(f"no static model is in {arguments.models_dir}: left out")
-    return {name: places[name] for name in PROVIDERS if name in places}
+            return folder
+    began = time.monotonic()
+    with ProgressBar() as progress:
+        made = import_static(arguments.model, arguments.models_dir, progress=progress)
+    print(f"importing {arguments.model} as static took {time.monotonic() - began:.0f} s")
+    return made.folder.path
 
 
 def model_files(place: str) -> list[Path]:
@@ -128,68 +136,77 @@ def map_file(file: Path) -> mmap.mmap:
     return mapping
 
 
-@contextmanager
-def embedder(arguments: argparse.Namespace, socket: Path) -> Iterator[Path]:
-    """Run an embedder of the onnx model; yield its socket once it is ready."""
-    command = [sys.executable, "-m", "tiny_dancer.cli", "embedder", arguments.model]
-    command += ["--models-dir", str(arguments.models_dir), "--socket", str(socket)]
-    command += ["--threads", str(arguments.threads), "--queue", "4096"]
-    with subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
-    ) as process:
-        try:
-            assert process.stdout is not None
-            if not process.stdout.readline().startswith("ready: "):
-                raise SystemExit("the embedder did not start")
-            yield socket
-        finally:
-            process.terminate()
-
-
 def print_single(arguments: argparse.Namespace, places: dict[str, str]) -> None:
     """Print what one process pays."""
     measured = {
-        provider: measure_process(arguments, provider, place)
+        provider: finish(start(arguments, provider, place, "--texts", str(arguments.texts)))
         for provider, place in tqdm(places.items(), desc="one process", leave=False, disable=None)
     }
     reference = None
     if arguments.reference:
-        provider = "sentence-transformers"
-        measured[provider] = measure_process(arguments, provider, arguments.reference[1])
+        provider, place = "sentence-transformers", arguments.reference[1]
+        more = ("--texts", str(arguments.texts))
+        measured[provider] = finish(start(arguments, provider, place, *more))
         reference = np.array(measured[provider]["vectors"])
     print("\none process, one thread, a text of 13 tokens; ready counts from the interpreter on")
-    print(f"{'':22}{'ready s':>9}{'private MB':>12}{'us/text':>10}{'cosine to reference':>21}")
+    print(
+        f"{'':22}{'ready s':>9}{'private MB':>12}{'us, median':>12}"
+        + (f"{'cosine to reference':>21}" if arguments.reference else "")
+    )
     for provider, found in measured.items():
-        cosine = "-"
+        cosine = ""
         if reference is not None and found["dimension"] == reference.shape[1]:
-            cosine = f"{(np.array(found['vectors']) * reference).sum(axis=1).mean():.4f}"
+            cosine = f"{(np.array(found['vectors']) * reference).sum(axis=1).mean():>21.4f}"
         print(
             f"{provider:22}{found['ready']:>9.2f}{found['megabytes']:>12.0f}"
-            f"{found['microseconds']:>10.1f}{cosine:>21}"
+            f"{found['microseconds']:>12.1f}{cosine}"
         )
 
 
-def print_throughput(arguments: argparse.Namespace, places: dict[str, str]) -> None:
-    """Print what several processes get at once."""
-    print(f"\ntexts a second of several processes; the embedder has {arguments.threads} threads")
-    print(f"{'processes':22}" + "".join(f"{count:>12}" for count in CLIENTS) + f"{'MB of 16':>12}")
-    for provider in ("onnx", "service"):
-        rates, megabytes = [], 0.0
-        for count in tqdm(CLIENTS, desc=provider, leave=False, disable=None):
+def print_clients(arguments: argparse.Namespace, places: dict[str, str], pid: int) -> None:
+    """Print what several processes get that embed at the same time.
+
+    Args:
+        arguments: as parsed.
+        places: what each provider is opened from.
+        pid: of the embedder.
+    """
+    print(f"\nclients at the same time, {SECONDS:.0f} s each; memory is private, of all together")
+    print(f"{'':22}{'clients':>9}{'us, median':>12}{'us, p99':>12}{'texts/s':>10}{'MB':>8}")
+    for provider in ("static", "onnx", "service"):
+        label = "static" if provider == "static" else f"{provider}, {arguments.model}"
+        for count in CLIENTS:
             found = run_together(arguments, provider, places[provider], count)
-            rates.append(sum(each["rate"] for each in found))
+            times = np.concatenate([each["times"] for each in found])
+            rate = sum(len(each["times"]) / each["seconds"] for each in found)
             megabytes = sum(each["megabytes"] for each in found)
-        label = "a model each (onnx)" if provider == "onnx" else "one embedder (service)"
-        print(f"{label:22}" + "".join(f"{rate:>12.0f}" for rate in rates) + f"{megabytes:>12.0f}")
-
-
-def measure_process(arguments: argparse.Namespace, provider: str, place: str) -> Any:
-    return finish(start(arguments, provider, place, "--texts", str(arguments.texts)))
+            if provider == "service":
+                megabytes += private_megabytes(pid)
+            print(
+                f"{label:22}{count:>9}{np.median(times):>12.1f}{np.quantile(times, 0.99):>12.1f}"
+                f"{rate:>10.0f}{megabytes:>8.0f}"
+            )
+            beside = f"median {np.median(times):,.0f} us, {megabytes:.0f} MB together"
+            what = f"embedding, {provider}, {count} client{'s' if count > 1 else ''}"
+            note(Figure(what, rate, "texts/s", beside=beside))
+            label = ""
+    print(
+        "static and onnx: each client has the model; service: they share one embedder of "
+        f"{arguments.threads} threads, whose memory is counted"
+    )
 
 
 def run_together(arguments: argparse.Namespace, provider: str, place: str, count: int) -> list[Any]:
-    more = ("--seconds", str(SECONDS))
-    return [finish(one) for one in [start(arguments, provider, place, *more) for _ in range(count)]]
+    """Let processes begin at the same time, once all have their model."""
+    processes = [start(arguments, provider, place, "--seconds", str(SECONDS)) for _ in range(count)]
+    for process in processes:
+        assert process.stdout is not None
+        process.stdout.readline()
+    for process in processes:
+        assert process.stdin is not None
+        process.stdin.write("go\n")
+        process.stdin.flush()
+    return [finish(process) for process in processes]
 
 
 def start(
@@ -202,6 +219,7 @@ def start(
     environment["PYTHONPATH"] = os.pathsep.join(filter(None, paths))
     return subprocess.Popen(
         [python, str(PROCESS), provider, place, "--model", arguments.model, *more],
+        stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
         text=True,
@@ -214,131 +232,6 @@ def finish(process: subprocess.Popen[str]) -> Any:
     if process.returncode:
         raise SystemExit(f"a measured process failed: {process.args}")
     return json.loads(out.splitlines()[-1])
-
-
-def print_quality(arguments: argparse.Namespace, places: dict[str, str]) -> None:
-    """Print how well intents are told apart by the vectors."""
-    sets = {"CLINC150": read_clinc(arguments.data), "Banking77": read_banking(arguments.data)}
-    print("\naccuracy in %: nearest centroid / logistic regression")
-    print(f"{'':22}" + "".join(f"{name:>16}" for name in sets))
-    for provider, place in places.items():
-        embed = open_embed(provider, place, arguments.model)
-        cells = []
-        for name, parts in sets.items():
-            (train, labels), (test, truth) = (
-                (embed_all(texts, embed, f"{provider} {name}"), np.array(labels))
-                for texts, labels in parts
-            )
-            accuracies = (by_centroid(train, labels, test), by_regression(train, labels, test))
-            cells.append(" / ".join(f"{100 * np.mean(a == truth):.1f}" for a in accuracies))
-        print(f"{provider:22}" + "".join(f"{cell:>16}" for cell in cells))
-
-
-Labelled = tuple[list[str], list[str]]
-
-
-def read_clinc(folder: Path) -> tuple[Labelled, Labelled]:
-    rows = read_lines(folder / "clinc150.jsonl.gz")
-    return tuple(  # type: ignore[return-value]
-        (
-            [row["text"] for row in rows if row["split"] == split],
-            [row["label"] for row in rows if row["split"] == split],
-        )
-        for split in ("train", "val")
-    )
-
-
-def read_banking(folder: Path) -> tuple[Labelled, Labelled]:
-    rows = read_lines(folder / "banking77.jsonl.gz")
-    order = np.random.default_rng(0).permutation(len(rows))
-    cut = int(len(rows) * TESTED)
-    return tuple(  # type: ignore[return-value]
-        ([rows[i]["text"] for i in part], [rows[i]["label"] for i in part])
-        for part in (order[cut:], order[:cut])
-    )
-
-
-def read_lines(path: Path) -> list[Any]:
-    with gzip.open(path, "rt", encoding="utf-8") as lines:
-        return [json.loads(line) for line in lines]
-
-
-def embed_all(texts: Sequence[str], embed: Embed, what: str) -> Floats:
-    return np.stack([embed(text) for text in tqdm(texts, desc=what, leave=False, disable=None)])
-
-
-def by_centroid(train: Floats, labels: NDArray[Any], test: Floats) -> NDArray[Any]:
-    names, numbers = np.unique(labels, return_inverse=True)
-    centroids = np.zeros((len(names), train.shape[1]))
-    np.add.at(centroids, numbers, train)
-    centroids /= np.linalg.norm(centroids, axis=1, keepdims=True)
-    return np.asarray(names[(test @ centroids.T).argmax(axis=1)])
-
-
-def by_regression(train: Floats, labels: NDArray[Any], test: Floats) -> NDArray[Any]:
-    """Predict by a softmax regression, trained by Adam on unit vectors made longer."""
-    names, numbers = np.unique(labels, return_inverse=True)
-    inputs = 10.0 * train.astype(np.float32)
-    weights = {
-        "w": np.zeros((train.shape[1], len(names)), np.float32),
-        "b": np.zeros(len(names), np.float32),
-    }
-    loss = SoftmaxCrossEntropy(numbers, len(names))
-    adam = Adam(weights, learning_rate=0.01, weight_decay=0.01)
-    random = np.random.default_rng(0)
-    for _ in range(EPOCHS):
-        order = random.permutation(len(inputs))
-        for first in range(0, len(order), BATCH):
-            rows = order[first : first + BATCH]
-            _, error = loss(inputs[rows] @ weights["w"] + weights["b"], rows)
-            adam.step({"w": inputs[rows].T @ error, "b": error.sum(axis=0)})
-    return np.asarray(names[(10.0 * test @ weights["w"] + weights["b"]).argmax(axis=1)])
-
-
-LOOP = """
-CREATE FUNCTION loop_text(content text, calls integer) RETURNS float8 LANGUAGE plpgsql AS $$
-DECLARE
-    began timestamptz := clock_timestamp();
-    chosen text;
-BEGIN
-    FOR i IN 1..calls LOOP
-        SELECT agent_name INTO chosen FROM ruvector_route(content);
-    END LOOP;
-    RETURN extract(epoch FROM clock_timestamp() - began)::float8 * 1e6 / calls;
-END $$;
-"""
-
-
-def print_backends(arguments: argparse.Namespace, places: dict[str, str]) -> None:
-    """Print what backends of a server pay; models must be installed there, too."""
-    import psycopg
-
-    print("\ninside backends, ten agents: first decision of a connection, and each one after it")
-    print(f"{'':22}{'first ms':>10}{'private MB':>12}{'us, text':>12}{'on CPU':>10}")
-    with new_database(arguments.url) as url:
-        with psycopg.connect(url, autocommit=True) as connection:
-            connection.execute("SET client_min_messages = warning")
-            connection.execute("CREATE EXTENSION tiny_dancer CASCADE")
-            connection.execute("SELECT tiny_dancer.use_model('hashing', 'hashing', 384)")
-            connection.execute(LOOP)
-            register(connection, range(10))
-        for provider in places:
-            name = provider if provider == "hashing" else Path(places[provider]).name
-            with psycopg.connect(url, autocommit=True) as connection:
-                connection.execute("SELECT tiny_dancer.use_model(%s)", [name])
-            calls = [first_call(url, ROUTE_TEXT, (REQUEST,)) for _ in range(8)][1:]
-            with psycopg.connect(url, autocommit=True) as connection:
-                loop = f"SELECT loop_text('{TEXT}', {CALLS})"
-                timing = measure(
-                    connection.info.backend_pid,
-                    lambda to=connection, query=loop: (float(fetch_one(to, query)), CALLS),
-                    REPEATS,
-                )
-            print(
-                f"{provider:22}{median_of([c.milliseconds for c in calls], 0):>10}"
-                f"{median_of([c.megabytes for c in calls]):>12}"
-                f"{timing.clock:>12.1f}{timing.shown_cpu:>10}"
-            )
 
 
 if __name__ == "__main__":

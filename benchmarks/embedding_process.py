@@ -1,7 +1,8 @@
 """One of the processes that embedding.py measures; it loads nothing but what it measures.
 
 It prints a line of JSON: seconds from its start to its first vector, private megabytes, and either
-microseconds a text with the vectors of some probes, or texts a second.
+microseconds a text with the vectors of some probes, or those of every text that it embedded in
+some seconds. Those begin when it is told so by a line, after it has said by one that it is ready.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import argparse
 import json
 import os
 import statistics
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -40,7 +42,9 @@ def main() -> None:
     found: dict[str, Any] = {"ready": seconds_alive(), "megabytes": private_megabytes()}
     found["dimension"] = len(vector)
     if arguments.seconds:
-        found["rate"] = rate(embed, arguments.seconds)
+        print("ready", flush=True)
+        sys.stdin.readline()
+        found["times"], found["seconds"] = times_within(embed, arguments.seconds)
     else:
         found["microseconds"] = microseconds(embed, arguments.texts)
         found["vectors"] = [embed(text).tolist() for text in probes()]
@@ -93,13 +97,16 @@ def microseconds(embed: Embed, texts: int) -> float:
     return statistics.median(times) * 1e6
 
 
-def rate(embed: Embed, seconds: float) -> float:
-    """Return texts a second."""
-    began, count = time.perf_counter(), 0
-    while time.perf_counter() - began < seconds:
+def times_within(embed: Embed, seconds: float) -> tuple[list[float], float]:
+    """Return the microseconds of each text, and the seconds that all took."""
+    times = []
+    began = now = time.perf_counter()
+    while now - began < seconds:
+        before = now
         embed(TEXT)
-        count += 1
-    return count / (time.perf_counter() - began)
+        now = time.perf_counter()
+        times.append(round((now - before) * 1e6, 1))
+    return times, now - began
 
 
 def seconds_alive() -> float:
@@ -109,9 +116,9 @@ def seconds_alive() -> float:
     return uptime - started / os.sysconf("SC_CLK_TCK")
 
 
-def private_megabytes() -> float:
-    """Return the memory that this process shares with nobody."""
-    lines = Path("/proc/self/smaps_rollup").read_text().splitlines()
+def private_megabytes(pid: int | None = None) -> float:
+    """Return the memory that a process, by default this one, shares with nobody."""
+    lines = Path(f"/proc/{pid or 'self'}/smaps_rollup").read_text().splitlines()
     sizes = {line.split(":")[0]: line.split()[1] for line in lines[1:]}
     return (int(sizes["Private_Clean"]) + int(sizes["Private_Dirty"])) / 1024.0
 

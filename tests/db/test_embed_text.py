@@ -111,3 +111,15 @@ def test_inactive_and_removed_agents_are_not_found(registry):
 
 def test_an_empty_registry_finds_nobody(registry):
     assert found(registry, "chat") == []
+
+
+def test_a_batch_of_long_texts_can_be_cancelled_between_them(meaning_db):
+    meaning_db.execute("SELECT ruvector_embed('load the model')")
+    meaning_db.execute("SET statement_timeout = '1s'")
+    began = time.monotonic()
+    with refused("57014"):
+        meaning_db.execute(
+            "SELECT count(*) FROM ruvector_embed_batch("
+            " ARRAY(SELECT repeat('some words ', 20000) FROM generate_series(1, 25)))"
+        )
+    assert time.monotonic() - began < 8.0

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tiny_dancer.cli import models_dir
+from tiny_dancer.cli.positive_integer import positive
 
 if TYPE_CHECKING:
     from tiny_dancer.embedder.engine import Engine
@@ -49,21 +50,21 @@ def add_parser(commands: Commands) -> None:
     parser.add_argument("--group", help="whose members may connect (default: of the process)")
     parser.add_argument(
         "--threads",
-        type=_positive,
+        type=positive,
         default=max(1, len(os.sched_getaffinity(0)) // 2),
         metavar="N",
         help="cores to use (default: half of them)",
     )
     parser.add_argument(
         "--max-batch",
-        type=_positive,
+        type=positive,
         default=32,
         metavar="N",
         help="texts that sentence-transformers embeds at once (default: 32); onnx takes one a core",
     )
     parser.add_argument(
         "--queue",
-        type=_positive,
+        type=positive,
         default=1024,
         metavar="N",
         help="texts that may wait before clients are told to come again (default: 1024)",
@@ -104,10 +105,3 @@ def _engine(arguments: argparse.Namespace, name: str) -> Engine:
     from tiny_dancer.embedder.sentence_transformer import SentenceTransformerEngine
 
     return SentenceTransformerEngine(arguments.model, threads=arguments.threads, name=name)
-
-
-def _positive(text: str) -> int:
-    value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError(f"must be at least 1, not {value}")
-    return value

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import signal
+import sys
 from typing import TYPE_CHECKING
 
 from tiny_dancer.cli import models_dir
+from tiny_dancer.cli.positive_integer import positive
 from tiny_dancer.errors import InvalidArgumentError
 
 if TYPE_CHECKING:
@@ -39,7 +42,7 @@ def add_parser(commands: Commands) -> None:
         choices=["onnx", "static"],
         default="onnx",
         help="what it becomes: onnx is run by each backend; static is a table of tokens that is "
-        "fitted to the model, which takes some minutes on one core (default: onnx)",
+        "fitted to the model, which takes a minute or two (default: onnx)",
     )
     parser.add_argument(
         "--precision",
@@ -51,6 +54,12 @@ def add_parser(commands: Commands) -> None:
         choices=["onnx", "sentence-transformers"],
         help="what runs the model that a static one is fitted to; sentence-transformers, where "
         "installed, has more architectures (default: onnx)",
+    )
+    parser.add_argument(
+        "--threads",
+        type=positive,
+        metavar="N",
+        help="cores that run the teacher of a static model (default: all)",
     )
     parser.add_argument(
         "--name",
@@ -69,6 +78,8 @@ def run(arguments: argparse.Namespace) -> None:
     from tiny_dancer.cli.progress_bar import ProgressBar
 
     _require_fitting_options(arguments)
+    # Leave through the clean-up, as an interrupt does.
+    signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
     with ProgressBar() as progress:
         imported = _import(arguments, progress)
     folder = imported.folder
@@ -83,11 +94,12 @@ def run(arguments: argparse.Namespace) -> None:
 
 
 def _require_fitting_options(arguments: argparse.Namespace) -> None:
-    unfit = "teacher" if arguments.provider == "onnx" else "precision"
-    if getattr(arguments, unfit) is not None:
-        raise InvalidArgumentError(
-            f"--{unfit} has no meaning with --as {arguments.provider}", hint="Leave it out."
-        )
+    unfit = ("teacher", "threads") if arguments.provider == "onnx" else ("precision",)
+    for name in unfit:
+        if getattr(arguments, name) is not None:
+            raise InvalidArgumentError(
+                f"--{name} has no meaning with --as {arguments.provider}", hint="Leave it out."
+            )
 
 
 def _import(arguments: argparse.Namespace, progress: ProgressBar) -> ImportedModel:
@@ -100,6 +112,7 @@ def _import(arguments: argparse.Namespace, progress: ProgressBar) -> ImportedMod
             directory,
             name=arguments.name,
             teacher=arguments.teacher or "onnx",
+            threads=arguments.threads,
             progress=progress,
         )
     from tiny_dancer.embedding.importing.importer import import_model

@@ -1,13 +1,13 @@
 """Texts of many clients, brought together for the model, with a bound on how many may wait.
 
 Nothing waits for a batch to fill: an engine that is free takes what waits, so batches are as long
-as the last one took, and a lone client never pays for others that might come.
+as the last one took, and a lone client never pays for others that might come. Clients take turns
+(``turns``): a batch of long texts does not hold up those who ask for one.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections import deque
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tiny_dancer.embedder.engine import Engine
+from tiny_dancer.embedder.turns import Turns
 from tiny_dancer.errors import EmbedderBusyError, InvalidArgumentError
 
 Vector = NDArray[np.float32]
@@ -31,7 +32,7 @@ class _Waiting:
 
 
 class Batching:
-    """Hands waiting texts to an engine, first come, first served.
+    """Hands waiting texts to an engine, one of each request in turn.
 
     Args:
         engine: embeds them.
@@ -46,7 +47,7 @@ class Batching:
         self._engine = engine
         self._max_batch = max_batch if engine.gains_from_batches else 1
         self._queue = queue
-        self._waiting: deque[_Waiting] = deque()
+        self._waiting: Turns[_Waiting] = Turns()
         self._idle = engine.concurrency
         self._pool = ThreadPoolExecutor(engine.concurrency, thread_name_prefix="engine")
         self._running: set[asyncio.Task[None]] = set()
@@ -70,12 +71,15 @@ class Batching:
             raise EmbedderBusyError(f"{len(self._waiting)} texts are waiting")
         loop = asyncio.get_running_loop()
         mine = [_Waiting(text, max_windows, loop.create_future()) for text in texts]
-        self._waiting.extend(mine)
+        request = self._waiting.add(mine)
         self._start()
         try:
             return np.stack(await asyncio.gather(*(waiting.vector for waiting in mine)))
         except BaseException:
-            self._abandon(mine)
+            # Nobody waits for the others any more.
+            self._waiting.withdraw(request)
+            for waiting in mine:
+                waiting.vector.cancel()
             raise
 
     async def close(self) -> None:
@@ -83,13 +87,6 @@ class Batching:
         while self._running:
             await asyncio.wait(self._running)
         self._pool.shutdown()
-
-    def _abandon(self, texts: Sequence[_Waiting]) -> None:
-        """Free the places of texts that nobody waits for any more."""
-        for waiting in texts:
-            waiting.vector.cancel()
-        kept = [waiting for waiting in self._waiting if not waiting.vector.done()]
-        self._waiting = deque(kept)
 
     def _start(self) -> None:
         """Give every idle thread of the engine what waits."""
@@ -106,9 +103,9 @@ class Batching:
         """Take the texts of the next call: all for the same number of windows."""
         batch: list[_Waiting] = []
         while self._waiting and len(batch) < self._max_batch:
-            if batch and self._waiting[0].max_windows != batch[0].max_windows:
+            if batch and self._waiting.next().max_windows != batch[0].max_windows:
                 break
-            batch.append(self._waiting.popleft())
+            batch.append(self._waiting.take())
         return batch
 
     async def _run(self, batch: list[_Waiting]) -> None:

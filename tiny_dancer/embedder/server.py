@@ -97,6 +97,7 @@ class EmbedderServer:
         status = Status.OK if len(self._clients) < self._most_clients else Status.BUSY
         if status == Status.OK:
             self._clients.add(client)
+            self._all_gone.clear()
         me = self._identity
         return wire.pack_greeting(Greeting(status, me.name, me.dimension, me.checksum))
 
@@ -144,7 +145,7 @@ class _Client(asyncio.Protocol):
         if greeting is not None:
             self._transport.write(greeting)
         if not self._server.knows(self):
-            self._transport.close()
+            self._leave()
 
     def data_received(self, data: bytes) -> None:
         self._received += data
@@ -153,7 +154,7 @@ class _Client(asyncio.Protocol):
         except MalformedFrameError as error:
             log.warning("a client is disconnected: it sent %s", error)
             self._transport.write(wire.pack_refusal(Status.MALFORMED, str(error)))
-            self._transport.close()
+            self._leave()
             return
         if request is None:
             self._hurry_up()
@@ -174,14 +175,16 @@ class _Client(asyncio.Protocol):
         self._hurry_up()
 
     def resume_writing(self) -> None:
+        if self._transport.is_closing():
+            # There is a rest to be fetched, however small, and the server waits for that.
+            return
         self._take_your_time()
         self._transport.resume_reading()
 
     def leave_if_idle(self) -> None:
         """Disconnect, unless there is something to receive, to answer or to fetch."""
         if self._answering is None and not self._received:
-            # What is still to be fetched is sent first.
-            self._transport.close()
+            self._leave()
 
     def _whole_request(self) -> Request | None:
         """Return the request once all of it is there.
@@ -206,7 +209,13 @@ class _Client(asyncio.Protocol):
         self._answering = None
         self._transport.write(reply)
         if not self._server.knows(self):
-            self._transport.close()
+            self._leave()
+
+    def _leave(self) -> None:
+        """Disconnect once what is still to be fetched was, or has not been for too long."""
+        self._transport.close()
+        if self._transport.get_write_buffer_size():
+            self._hurry_up()
 
     def _hurry_up(self) -> None:
         if self._hurry is None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from array import array
 from collections.abc import Sequence
 from types import ModuleType
 from typing import TYPE_CHECKING
@@ -13,6 +14,7 @@ from numpy.typing import NDArray
 from tiny_dancer.embedding.model_folder import ModelFolder
 from tiny_dancer.embedding.native_libraries import quiet_native_load, release_free_memory
 from tiny_dancer.embedding.provider import embed_each, require_text
+from tiny_dancer.embedding.text_cuts import cut_between_words
 from tiny_dancer.embedding.windows import DEFAULT_MAX_WINDOWS, mean_direction, split_windows
 from tiny_dancer.errors import InvalidArgumentError, MissingFileError
 
@@ -29,6 +31,10 @@ OUTPUT = "embedding"
 _LOG_ERRORS_ONLY = 3
 # From here on a text takes so long, and so much memory, that returning it is worth the time.
 _LONG_TEXT_TOKENS = 128
+_LONG_TEXT_CHARACTERS = 2048
+# A text takes hundreds of times its size while it is tokenised: so much of it at once.
+_CHARACTERS_AT_ONCE = 8192
+_CUTTABLE = "BertPreTokenizer"
 
 
 class OnnxProvider:
@@ -50,7 +56,8 @@ class OnnxProvider:
         with quiet_native_load():
             self._tokenizer = load_tokenizer(folder)
             self._session = load_session(folder)
-        self._prefix, self._suffix = _special_tokens(self._tokenizer)
+        self._is_cuttable = type(self._tokenizer.pre_tokenizer).__name__ == _CUTTABLE
+        self._prefix, self._suffix = special_tokens(self._tokenizer)
         self._window = folder.manifest.max_tokens - len(self._prefix) - len(self._suffix)
         if self._window < 1:
             too_short = ValueError(f"a window of {folder.manifest.max_tokens} tokens")
@@ -92,7 +99,7 @@ class OnnxProvider:
                 characters).
         """
         require_text(text)
-        ids = self._tokenizer.encode(text, add_special_tokens=False).ids
+        ids = self._ids(text)
         if not ids:
             raise InvalidArgumentError(
                 "text to embed has no token",
@@ -100,7 +107,7 @@ class OnnxProvider:
             )
         windows = split_windows(ids, self._window, self._max_windows)
         vectors = np.stack([self._run(window) for window in windows])
-        if len(ids) >= _LONG_TEXT_TOKENS:
+        if len(ids) >= _LONG_TEXT_TOKENS or len(text) >= _LONG_TEXT_CHARACTERS:
             release_free_memory()
         return mean_direction(vectors)
 
@@ -117,6 +124,15 @@ class OnnxProvider:
             InvalidArgumentError: a text holds no token.
         """
         return embed_each(self, texts)
+
+    def _ids(self, text: str) -> Sequence[int]:
+        if len(text) <= _CHARACTERS_AT_ONCE or not self._is_cuttable:
+            whole: list[int] = self._tokenizer.encode(text, add_special_tokens=False).ids
+            return whole
+        ids = array("i")
+        for part in cut_between_words(text, _CHARACTERS_AT_ONCE):
+            ids.extend(self._tokenizer.encode(part, add_special_tokens=False).ids)
+        return ids
 
     def _run(self, window: list[int]) -> NDArray[np.float32]:
         ids = np.array([[*self._prefix, *window, *self._suffix]], dtype=np.int64)
@@ -185,7 +201,7 @@ def _session_options(onnxruntime: ModuleType) -> SessionOptions:
     return options
 
 
-def _special_tokens(tokenizer: Tokenizer) -> tuple[list[int], list[int]]:
+def special_tokens(tokenizer: Tokenizer) -> tuple[list[int], list[int]]:
     """Say which ids the tokenizer puts before and after a text."""
     plain = tokenizer.encode("a", add_special_tokens=False).ids
     framed = tokenizer.encode("a").ids

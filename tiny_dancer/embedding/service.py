@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tiny_dancer.embedding import wire
+from tiny_dancer.embedding.batch_parts import batch_parts
 from tiny_dancer.embedding.provider import require_text
 from tiny_dancer.embedding.socket_address import socket_address
 from tiny_dancer.embedding.windows import DEFAULT_MAX_WINDOWS
@@ -117,7 +118,8 @@ class ServiceProvider:
         Returns:
             The vectors, shape [len(texts), dimension], each of unit L2 norm.
         """
-        parts = [self._ask(part) for part in _parts(texts)]
+        cut = batch_parts(texts, most_texts=_TEXTS_AT_ONCE, most_characters=_CHARACTERS_AT_ONCE)
+        parts = [self._ask(part) for part in cut]
         return np.concatenate(parts) if parts else np.empty((0, self.dimension), np.float32)
 
     def close(self) -> None:
@@ -301,19 +303,6 @@ class _Connection:
                 detail="The time to wait for an answer is over.",
                 hint="Look at what it logs; give it more threads if it has too much to do.",
             )
-
-
-def _parts(texts: Sequence[str]) -> list[list[str]]:
-    """Cut a batch into requests that are neither many texts nor long."""
-    parts: list[list[str]] = []
-    room = 0
-    for text in texts:
-        if not parts or len(parts[-1]) == _TEXTS_AT_ONCE or len(text) > room:
-            parts.append([])
-            room = _CHARACTERS_AT_ONCE
-        parts[-1].append(text)
-        room -= len(text)
-    return parts
 
 
 def require_named(path: Path, found: Greeting, name: str) -> None:

@@ -90,14 +90,15 @@ class WordPiece:
         return _WORDS.findall(text.lower() if self._spelling.lowercase else text)
 
     def _learn(self, word: str) -> tuple[int, ...]:
+        if len(word) > MOST_CHARACTERS_OF_WORD:
+            # Not remembered: it may be as long as the text.
+            return self._unknown
         if len(self._known) >= _MOST_REMEMBERED:
             self._known.clear()
         rows = self._known[word] = self._pieces(word)
         return rows
 
     def _pieces(self, word: str) -> tuple[int, ...]:
-        if len(word) > MOST_CHARACTERS_OF_WORD:
-            return self._unknown
         rows: list[int] = []
         start, prefix = 0, ""
         while start < len(word):

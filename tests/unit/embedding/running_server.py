@@ -54,10 +54,11 @@ class MadeUpEngine:
 
 
 class Running:
-    def __init__(self, path, engine, batching, loop, stop, thread):
+    def __init__(self, path, engine, batching, server, loop, stop, thread):
         self.path = path
         self.engine = engine
         self.batching = batching
+        self.server = server
         self.thread = thread
         self._loop = loop
         self._stop = stop
@@ -83,8 +84,8 @@ def running_server(path, engine=None, *, max_batch=8, queue=64, **options):
 
     async def serve(listening):
         shared["loop"], shared["stop"] = asyncio.get_running_loop(), asyncio.Event()
+        shared["server"] = server = EmbedderServer(engine.identity, batching, **options)
         started.set()
-        server = EmbedderServer(engine.identity, batching, **options)
         await server.serve(listening, shared["stop"])
 
     def run():
@@ -94,7 +95,7 @@ def running_server(path, engine=None, *, max_batch=8, queue=64, **options):
     thread = threading.Thread(target=run)
     thread.start()
     assert started.wait(PATIENCE)
-    running = Running(path, engine, batching, shared["loop"], shared["stop"], thread)
+    running = Running(path, engine, batching, thread=thread, **shared)
     try:
         yield running
     finally:

@@ -5,6 +5,10 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
+import time
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 
 import numpy as np
@@ -13,7 +17,7 @@ import pytest
 from tiny_dancer.embedding.model_folder import read_model_folder
 from tiny_dancer.embedding.provider import open_provider
 from tiny_dancer.embedding.service import ServiceProvider
-from tiny_dancer.errors import MissingFileError
+from tiny_dancer.errors import EmbedderConnectionError, MissingFileError
 
 PATIENCE = 60.0
 TEXTS = ["Write a function", "reset my password " * 30, "é€😀", "a"]
@@ -146,3 +150,37 @@ def test_a_client_that_is_killed_does_no_harm(small_models, path):
                 client.connect(str(path))
                 client.sendall(b"tdrq")
         assert client_of(path, small_models, "small-int8").embed("text").shape == (64,)
+
+
+def test_under_load_it_ends_with_an_answer_to_all_that_it_embedded(small_models, path):
+    inside = open_provider(small_models / "small-int8")
+    expected = {f"text {i}": inside.embed(f"text {i}") for i in range(16)}
+    answers = Counter()
+    asking = threading.Barrier(17)
+
+    def ask(text):
+        client = client_of(path, small_models, "small-int8")
+        asking.wait(PATIENCE)
+        while True:
+            try:
+                vector = client.embed(text)
+            except (MissingFileError, EmbedderConnectionError):
+                return
+            np.testing.assert_array_equal(vector, expected[text])
+            answers[text] += 1
+
+    with (
+        started("small-int8", small_models, path, "--threads", "2") as process,
+        ThreadPoolExecutor(16) as pool,
+    ):
+        clients = [pool.submit(ask, text) for text in expected]
+        asking.wait(PATIENCE)
+        time.sleep(0.5)
+        process.terminate()
+        _, log = process.communicate(timeout=PATIENCE)
+        for client in clients:
+            client.result(PATIENCE)
+    assert process.returncode == 0
+    assert len(answers) == 16
+    assert f"embedded {answers.total()} texts, refused 0 requests" in log
+    assert not path.exists()

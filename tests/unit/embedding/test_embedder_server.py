@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 from running_server import (
+    CHECKSUM,
     MadeUpEngine,
     raw_client,
     receive,
@@ -17,6 +18,7 @@ from running_server import (
     vector_of,
 )
 
+from tiny_dancer.embedder.engine import Identity
 from tiny_dancer.embedding import wire
 from tiny_dancer.embedding.wire import Status
 from tiny_dancer.errors import EmbedderBusyError, EmbedderConnectionError, InvalidArgumentError
@@ -174,6 +176,63 @@ def test_stopping_answers_what_was_asked_and_lets_the_idle_go(path):
         assert not path.exists()
 
 
+def test_a_client_that_left_earlier_does_not_cut_the_answers_of_others_short(path):
+    with running_server(path) as running:
+        raw_client(path).close()
+        wait_for(lambda: not running.server._clients)
+        half = raw_client(path)
+        request = wire.pack_request(["text"], 4)
+        half.sendall(request[:-1])
+        wait_for(lambda: all(client._received for client in running.server._clients))
+        running.stop()
+        time.sleep(0.05)
+        half.sendall(request[-1:])
+        status, body = receive_reply(half)
+        assert status == Status.OK
+        np.testing.assert_array_equal(np.frombuffer(body, "<f4"), vector_of("text"))
+
+
+def test_stopping_hands_out_long_answers_to_their_end(path):
+    with running_server(path, LongEngine()) as running:
+        raw_client(path).close()
+        slow = raw_client(path)
+        slow.sendall(wire.pack_request(["text"] * wire.MOST_TEXTS, 4))
+        wait_for(lambda: running.batching.embedded == wire.MOST_TEXTS)
+        running.stop()
+        time.sleep(0.05)
+        status, body = receive_reply(slow)
+        assert (status, len(body)) == (Status.OK, 4 * LongEngine.dimension * wire.MOST_TEXTS)
+
+
+@pytest.mark.parametrize("texts", [28, 32, wire.MOST_TEXTS])
+def test_an_answer_that_is_never_fetched_holds_the_end_up_for_so_long_only(path, texts):
+    with running_server(path, LongEngine(), message_seconds=0.3) as running:
+        greedy = raw_client(path)
+        greedy.sendall(wire.pack_request(["text"] * texts, 4))
+        wait_for(lambda: running.batching.embedded == texts)
+        running.stop()
+        running.thread.join(5.0)
+        assert not running.thread.is_alive()
+
+
+def test_whoever_asks_for_one_text_does_not_wait_for_all_of_a_long_request(path):
+    engine = MadeUpEngine(gains_from_batches=False)
+    engine.go_on.clear()
+    with running_server(path, engine) as running, ThreadPoolExecutor(3) as pool:
+        long = pool.submit(running.client().embed_batch, [f"long {i}" for i in range(5)])
+        engine.wait_until_busy()
+        other = pool.submit(running.client().embed_batch, ["other 0", "other 1"])
+        wait_for(lambda: len(running.batching._waiting) == 6)
+        short = pool.submit(running.client().embed, "short")
+        wait_for(lambda: len(running.batching._waiting) == 7)
+        engine.go_on.set()
+        for future in (long, other, short):
+            future.result()
+    order = [text for call in engine.calls for text in call]
+    assert order[:4] == ["long 0", "long 1", "other 0", "short"]
+    assert order[4:] == ["long 2", "other 1", "long 3", "long 4"]
+
+
 def test_a_message_that_is_never_finished_ends_the_connection(path):
     with running_server(path, message_seconds=0.2) as running:
         idle, slow = raw_client(path), raw_client(path)
@@ -266,6 +325,19 @@ def test_hundreds_of_connections_that_come_and_go(path):
         for thread in threads:
             thread.join()
         np.testing.assert_array_equal(running.client().embed("text"), vector_of("text"))
+
+
+class LongEngine(MadeUpEngine):
+    """Its answers are longer than what a socket holds."""
+
+    dimension = 2000
+
+    def __init__(self):
+        super().__init__()
+        self.identity = Identity("made-up", self.dimension, CHECKSUM)
+
+    def embed(self, texts, max_windows):
+        return np.ones((len(texts), self.dimension), np.float32)
 
 
 def ask_without_fetching(client, times):

@@ -88,7 +88,12 @@ def test_an_import_says_what_it_did_and_what_came_of_it(small_static, small_bert
 
 def test_the_same_import_gives_the_same_files(small_static, small_bert, tmp_path):
     again = import_static(
-        str(small_bert), tmp_path, name="again", texts=400, settings=FitSettings(epochs=3)
+        str(small_bert),
+        tmp_path,
+        name="again",
+        texts=400,
+        settings=FitSettings(epochs=3),
+        threads=3,
     )
     assert again.folder.manifest.checksum == small_static[0].folder.manifest.checksum
 
@@ -114,13 +119,15 @@ def test_a_table_learns_what_its_teacher_says(words):
     secret = np.random.default_rng(5).standard_normal((len(words.tokens), 16)).astype(np.float32)
     cut = words.word_pieces()
 
-    def teach(texts):
-        sums = np.stack([secret[cut.rows(text)].sum(axis=0) for text in texts])
-        vectors = sums / np.linalg.norm(sums, axis=1, keepdims=True) + 0.5
-        return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+    class Sums:
+        def embed_all(self, texts, on_done):
+            sums = np.stack([secret[cut.rows(text)].sum(axis=0) for text in texts])
+            vectors = sums / np.linalg.norm(sums, axis=1, keepdims=True) + 0.5
+            on_done(len(texts), len(texts))
+            return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
 
-    _, before = fitted_table(words, teach, 3000, FitSettings(epochs=0), Steps())
-    _, after = fitted_table(words, teach, 3000, FitSettings(), Steps())
+    _, before = fitted_table(words, Sums(), 3000, FitSettings(epochs=0), Steps())
+    _, after = fitted_table(words, Sums(), 3000, FitSettings(), Steps())
     assert after > before + 0.05
     assert after > 0.85
 

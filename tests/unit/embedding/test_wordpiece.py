@@ -2,6 +2,7 @@
 
 import random
 import string
+import tracemalloc
 
 import pytest
 from small_bert import VOCABULARY
@@ -87,3 +88,15 @@ def test_words_seen_again_and_a_full_memory_change_nothing():
 def test_special_tokens_mean_nothing_in_a_text():
     word_pieces = WordPiece(ROWS, Spelling())
     assert ROWS["[SEP]"] not in word_pieces.rows("[SEP] [CLS]")
+
+
+def test_words_too_long_for_the_vocabulary_are_not_remembered():
+    word_pieces = WordPiece(ROWS, Spelling())
+    tracemalloc.start()
+    try:
+        for i in range(50):
+            assert word_pieces.rows(f"reset {i}" + "x" * 100_000)[-1] == ROWS["[UNK]"]
+        kept, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert kept < 1_000_000

@@ -4,7 +4,8 @@ The graph takes the ids of one text, shape [1, tokens], and returns one vector o
 shape [hidden]. One text per call is how vectors are embedded everywhere here, so there is
 no padding, hence no attention mask to pass: every token attends to every token, which is
 what a mask of ones says. For the same reason all token types are 0, and their row is added
-to the position table once, here.
+to the position table once, here. A graph for several texts at once, all of the same length, is
+made where a model has to embed a great many (``teacher``).
 
 The operators are ONNX's where they are enough and onnxruntime's fused ones elsewhere
 (domain ``com.microsoft``: MultiHeadAttention, SkipLayerNormalization, Gelu,
@@ -80,6 +81,7 @@ def write_bert_graph(
     *,
     divisors: Mapping[str, NDArray[np.float32]] | None = None,
     expose_linear_inputs: bool = False,
+    several_texts: bool = False,
 ) -> None:
     """Write ``model.onnx`` and ``model.onnx.data``.
 
@@ -92,13 +94,17 @@ def write_bert_graph(
             rows multiplied by: the same product, easier to quantise (``outlier_channels``).
         expose_linear_inputs: whether what each matrix is applied to becomes an output too,
             to be measured; such a graph is not for use.
+        several_texts: whether the graph takes ids of shape [texts, tokens] and returns vectors of
+            shape [texts, hidden]; the `onnx` provider wants it for one.
 
     Raises:
         InvalidArgumentError: the weights do not fit the architecture.
         MissingFileError: the package onnx is not installed.
     """
     onnx = require_package("onnx")
-    graph = _BertGraph(onnx, weights, architecture, precision, divisors or {}, expose_linear_inputs)
+    graph = _BertGraph(
+        onnx, weights, architecture, precision, divisors or {}, expose_linear_inputs, several_texts
+    )
     model = onnx.helper.make_model(
         graph.build(),
         producer_name="tiny_dancer",
@@ -127,6 +133,7 @@ class _BertGraph:
         precision: Precision,
         divisors: Mapping[str, NDArray[np.float32]],
         expose_linear_inputs: bool,
+        several_texts: bool,
     ) -> None:
         self._onnx = onnx
         self._weights = weights
@@ -134,6 +141,7 @@ class _BertGraph:
         self._precision = precision
         self._divisors = divisors
         self._expose_linear_inputs = expose_linear_inputs
+        self._several_texts = several_texts
         self._nodes: list[NodeProto] = []
         self._tensors: list[TensorProto] = []
 
@@ -144,14 +152,16 @@ class _BertGraph:
             state = self._layer(state, f"encoder.layer.{layer}")
         self._pool(state)
         helper, types = self._onnx.helper, self._onnx.TensorProto
-        outputs = [helper.make_tensor_value_info(OUTPUT, types.FLOAT, [hidden])]
+        texts: str | int = "texts" if self._several_texts else 1
+        vectors = ["texts", hidden] if self._several_texts else [hidden]
+        outputs = [helper.make_tensor_value_info(OUTPUT, types.FLOAT, vectors)]
         if self._expose_linear_inputs:
             names = map(linear_input_name, linear_names(self._architecture))
             outputs += [helper.make_tensor_value_info(n, types.FLOAT, None) for n in names]
         graph: GraphProto = helper.make_graph(
             self._nodes,
             "bert",
-            [helper.make_tensor_value_info(INPUT, types.INT64, [1, "tokens"])],
+            [helper.make_tensor_value_info(INPUT, types.INT64, [texts, "tokens"])],
             outputs,
             self._tensors,
         )
@@ -228,15 +238,19 @@ class _BertGraph:
         )
 
     def _pool(self, state: str) -> None:
+        pooled_axes = [1] if self._several_texts else [0, 1]
+        axes = self._tensor("pooled_axes", np.array(pooled_axes, dtype=np.int64))
         if self._architecture.pooling == "mean":
-            axes = self._tensor("pooled_axes", np.array([0, 1], dtype=np.int64))
             pooled = self._node("ReduceMean", [state, axes], keepdims=0)
         else:
             first = self._tensor("first_token", np.array([0], dtype=np.int64))
             row = self._node("Gather", [state, first], axis=1)
-            axes = self._tensor("pooled_axes", np.array([0, 1], dtype=np.int64))
             pooled = self._node("Squeeze", [row, axes])
-        norm = self._node("ReduceL2", [pooled], keepdims=1)
+        if self._several_texts:
+            each = self._tensor("norm_axes", np.array([1], dtype=np.int64))
+            norm = self._node("ReduceL2", [pooled, each], keepdims=1)
+        else:
+            norm = self._node("ReduceL2", [pooled], keepdims=1)
         self._append("Div", [pooled, norm], [OUTPUT])
 
     def _linear(self, state: str, names: list[str], inputs: int, outputs: int) -> str:

@@ -118,6 +118,10 @@ class Conversion:
         progress.step("comparing it with fp32")
         return model, require_agreement(open_provider(model), open_provider(exact))
 
+    def write_teacher(self, staging: Path) -> ModelFolder:
+        """Write the model in float32 for several texts at once (`teacher.OnnxTeacher`)."""
+        return self._write_folder(staging / "teacher" / self.name, "fp32", several_texts=True)
+
     def _write_folder(
         self,
         folder: Path,
@@ -125,6 +129,7 @@ class Conversion:
         *,
         divisors: Mapping[str, NDArray[np.float32]] | None = None,
         expose: bool = False,
+        several_texts: bool = False,
     ) -> ModelFolder:
         folder.mkdir(parents=True)
         write_bert_graph(
@@ -134,6 +139,7 @@ class Conversion:
             precision,
             divisors=divisors,
             expose_linear_inputs=expose,
+            several_texts=several_texts,
         )
         write_tokenizer(self.source.path, folder)
         (folder / LICENCE_FILE).write_text(self.source.licence_text(), encoding="utf-8")

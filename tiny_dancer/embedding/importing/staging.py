@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import fcntl
+import os
 import shutil
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,10 +17,17 @@ from tiny_dancer.errors import MissingFileError
 _READABLE_FOLDER = 0o755
 _READABLE_FILE = 0o644
 
+_PREFIX = ".importing-"
+# A folder that was just made may not be locked yet.
+_JUST_MADE_SECONDS = 60.0
+
 
 @contextmanager
 def staging_folder(models_dir: Path, name: str) -> Iterator[Path]:
     """Make a hidden folder beside the models, and remove it whatever happens.
+
+    It is locked as long as it is in use, so one that a killed process left behind is known by its
+    lock and removed, too.
 
     Args:
         models_dir: the folder that holds the models; made if it is not there.
@@ -31,14 +41,16 @@ def staging_folder(models_dir: Path, name: str) -> Iterator[Path]:
     """
     try:
         _make_readable_folder(models_dir)
-        staging = Path(tempfile.mkdtemp(prefix=f".importing-{name}-", dir=models_dir))
+        _remove_abandoned(models_dir)
+        staging = Path(tempfile.mkdtemp(prefix=f"{_PREFIX}{name}-", dir=models_dir))
     except OSError as error:
         raise MissingFileError(
             f"{models_dir} cannot be written ({error.strerror})",
             hint="Run the command as a user who may, or pass another --models-dir.",
         ) from error
     try:
-        yield staging
+        with _lock(staging):
+            yield staging
     finally:
         shutil.rmtree(staging)
 
@@ -48,6 +60,32 @@ def make_readable(folder: Path) -> None:
     for file in folder.iterdir():
         file.chmod(_READABLE_FILE)
     folder.chmod(_READABLE_FOLDER)
+
+
+@contextmanager
+def _lock(folder: Path) -> Iterator[None]:
+    """Lock a folder.
+
+    Raises:
+        BlockingIOError: another process has.
+    """
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _remove_abandoned(models_dir: Path) -> None:
+    for folder in models_dir.glob(f"{_PREFIX}*"):
+        if time.time() - folder.stat().st_mtime < _JUST_MADE_SECONDS:
+            continue
+        try:
+            with _lock(folder):
+                shutil.rmtree(folder)
+        except BlockingIOError:
+            continue
 
 
 def _make_readable_folder(path: Path) -> None:
