@@ -21,6 +21,7 @@ from tiny_dancer.errors import InvalidArgumentError
 from tiny_dancer.weights import Float32Array
 
 Floats = NDArray[np.float64]
+Bytes = NDArray[np.uint8]
 
 # Classes of bytes; each byte is of one, or of none.
 _CLASSES = {
@@ -100,6 +101,9 @@ def _class_of_bytes() -> bytes:
 
 
 _CLASS_OF_BYTE = _class_of_bytes()
+_DIGIT = list(_CLASSES).index("digit")
+# Of so many texts the bytes are counted at once.
+_TOGETHER = 1000
 _DIGIT_OR_NOT = bytes(byte in string.digits.encode() for byte in range(256))
 
 
@@ -146,16 +150,58 @@ def lexical_features(text: str) -> Float32Array:
         0.0 if last < 0 else log1p(len(text) - last),
     ]
     values += _which_occur(lower)
-    values += (_offers_choices(text), float("__" in text or "..." in text))
+    values += (_offers_choices(text), _fills_blank(text))
     return np.array(values, dtype=np.float32)
 
 
 def lexical_matrix(texts: Sequence[str]) -> Float32Array:
-    """Read the features of several requests, shape [len(texts), COUNT]."""
-    matrix = np.empty((len(texts), COUNT), dtype=np.float32)
-    for row, text in enumerate(texts):
-        matrix[row] = lexical_features(text)
-    return matrix
+    """Read the features of several requests, shape [len(texts), COUNT].
+
+    They are those of single requests but for the last bits of their logarithms; the bytes of many
+    texts are counted at once.
+    """
+    chunks = [_features_of(texts[i : i + _TOGETHER]) for i in range(0, len(texts), _TOGETHER)]
+    return np.concatenate(chunks) if chunks else np.empty((0, COUNT), dtype=np.float32)
+
+
+def _features_of(texts: Sequence[str]) -> Float32Array:
+    raws = [text.encode("utf-8", "replace") for text in texts]
+    lengths = np.array([len(raw) for raw in raws], dtype=np.int64)
+    owners = np.repeat(np.arange(len(texts)), lengths)
+    joined = b"".join(raws)
+    classes = np.frombuffer(joined.translate(_CLASS_OF_BYTE), dtype=np.uint8)
+    counts = np.bincount(owners * _CLASSED + classes, minlength=len(texts) * _CLASSED)
+    counted = counts.reshape(len(texts), _CLASSED).T.astype(np.float64)
+    (
+        digits, capitals, small, newlines, blanks, stops, questions, commas,
+        operators, brackets, code_marks, quotes, money, beyond_ascii, _
+    ) = counted  # fmt: skip
+    words = newlines + blanks + 1.0
+    characters = np.array([len(text) for text in texts], dtype=np.float64)
+    last = np.array([text.rfind("?") for text in texts], dtype=np.float64)
+    amounts = (
+        *(characters, words, _numbers(classes, owners, lengths), digits, capitals, newlines),
+        *(stops + questions, commas, questions, operators, brackets, code_marks, quotes, money),
+        np.where(last < 0.0, 0.0, characters - last),
+    )
+    logs = list(np.log1p(amounts))
+    size = lengths + 1.0
+    spelled = [
+        (*_which_occur(text.lower()), _offers_choices(text), _fills_blank(text)) for text in texts
+    ]
+    columns = [*logs[:2], (capitals + small) / words, *logs[2:-1]]
+    columns += [digits / size, capitals / size, beyond_ascii / size, logs[-1]]
+    return np.column_stack([*columns, np.array(spelled)]).astype(np.float32)
+
+
+def _numbers(classes: Bytes, owners: NDArray[np.int64], lengths: NDArray[np.int64]) -> Floats:
+    """How many runs of digits there are in each of the texts that lie behind one another."""
+    is_digit = classes == _DIGIT
+    begins = is_digit.copy()
+    begins[1:] &= ~is_digit[:-1]
+    firsts = (np.cumsum(lengths) - lengths)[lengths > 0]
+    begins[firsts] = is_digit[firsts]
+    return np.bincount(owners[begins], minlength=len(lengths)).astype(np.float64)
 
 
 def _which_occur(text: str) -> list[float]:
@@ -169,6 +215,10 @@ def _which_occur(text: str) -> list[float]:
         else:
             found.append(0.0)
     return found
+
+
+def _fills_blank(text: str) -> float:
+    return float("__" in text or "..." in text)
 
 
 def _offers_choices(text: str) -> float:

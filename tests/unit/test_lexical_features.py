@@ -36,8 +36,21 @@ def test_any_text_gives_finite_features(text):
 
 
 def test_a_matrix_is_its_rows():
-    texts = ["How many?", "def f(): return 1"]
-    np.testing.assert_array_equal(lexical_matrix(texts)[1], lexical_features(texts[1]))
+    pieces = [
+        "How many?",
+        "12",
+        " 3.5 and 4",
+        "def f(): return 1",
+        "\nA. x\nB. y\nC. z",
+        "é\ud800",
+        "",
+    ]
+    # Beginning and ending with a digit, so that numbers of neighbours could run together.
+    texts = [f"{i}{a}{b}{i}" if i % 3 else a + b for i in range(30) for a in pieces for b in pieces]
+    assert len(texts) > 1000
+    rows = np.stack([lexical_features(text) for text in texts])
+    np.testing.assert_allclose(lexical_matrix(texts), rows, rtol=1e-6)
+    assert lexical_matrix([]).shape == (0, COUNT)
 
 
 def test_standardised_features_have_mean_0_and_deviation_1():
