@@ -26,7 +26,7 @@ from tiny_dancer.agents import Agent, AgentRegistry, CostModel
 from tiny_dancer.classifier import ClassifierSettings, RouteClassifier
 from tiny_dancer.constraints import NO_DEMANDS
 from tiny_dancer.fastgrnn import FastGRNN, FastGRNNForm, FastGRNNWeights
-from tiny_dancer.lexical_features import lexical_matrix
+from tiny_dancer.lexical_features import lexical_features, lexical_matrix
 from tiny_dancer.predictors.default_predictor import default_predictor
 from tiny_dancer.request import Request
 from tiny_dancer.route_matching import RouteMatching
@@ -50,7 +50,8 @@ def main() -> None:
         "FastGRNN step, 768 -> 64": (step(rng), 20.0),
         "classification, 768, 10 classes": (classification(rng), 40.0),
         "semantic match, 1,000 routes": (match(rng), None),
-        "prediction, 100 agents, 384": (prediction(rng), 60.0),
+        "prediction, 100 agents, 384": (prediction(rng, 384), 60.0),
+        "prediction, 100 agents, 768": (prediction(rng, DIMENSION), 60.0),
         "decision, 10 agents": (decision(rng, 10), None),
         "decision, 100 agents": (decision(rng, 100), None),
         "decision, 1,000 agents": (decision(rng, 1000), None),
@@ -128,11 +129,11 @@ def match(rng: np.random.Generator) -> Work:
     return lambda: table.match_route(wanted, 3)
 
 
-def prediction(rng: np.random.Generator) -> Work:
+def prediction(rng: np.random.Generator, dimension: int) -> Work:
     texts = [f"request number {i} about topic {i % 17}" for i in range(300)]
-    vectors, words = unit(rng, 300, 384), lexical_matrix(texts)
+    vectors, words = unit(rng, 300, dimension), lexical_matrix(texts)
     fitted = default_predictor().fit(vectors, words, rng.random((300, 100)))
-    return lambda: fitted.predict(vectors[0], lexical_matrix(texts[:1])[0])
+    return lambda: fitted.predict(vectors[0], lexical_features(texts[0]))
 
 
 def decision(rng: np.random.Generator, agents: int) -> Work:
