@@ -245,7 +245,7 @@ def test_a_full_queue_is_an_error_that_says_to_come_again(db, connect):
         assert errors[0].sqlstate == "53000"
         assert "texts are waiting" in errors[0].diag.message_primary
         assert "again" in errors[0].diag.message_hint
-        assert embedded(db)
+        assert embedded_at_last(db)
 
 
 def test_an_embedder_of_another_build_gets_a_row_of_its_own(db):
