@@ -40,7 +40,7 @@ class Settings:
         "long as the outcomes agree with it; where they do not, prior_strength",
     )
     learning_strength: float = _setting(
-        300.0,
+        150.0,
         0.001,
         1_000_000.0,
         "different requests of an agent after which what was learned from them counts half as much "

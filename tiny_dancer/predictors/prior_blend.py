@@ -41,7 +41,7 @@ class PriorBlend:
     """
 
     prior: RobustPrior = RobustPrior()  # noqa: RUF009  (immutable)
-    predictor_strength: float = 300.0
+    predictor_strength: float = 150.0
     most_trust: float = 0.92
 
     def __post_init__(self) -> None:
