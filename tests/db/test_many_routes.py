@@ -105,6 +105,13 @@ def test_hnswlib_finds_what_the_exact_scan_finds(many, answers):
     assert recall(answers(route_index_limit="2000"), exact) >= 0.95
 
 
+def test_the_doctor_names_what_serves_routes_beyond_memory(many, answers):
+    answers(snapshot_megabytes="0")
+    findings = {row.subject: row for row in many.execute("SELECT * FROM tiny_dancer.doctor()")}
+    assert findings["route index"].ok
+    assert findings["route index"].finding == "pgvector"
+
+
 def test_inactive_routes_never_come_back(answers):
     for settings in ({}, {"snapshot_megabytes": "0"}):
         for names in answers(**settings):

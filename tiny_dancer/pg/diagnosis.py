@@ -199,7 +199,9 @@ def _routes(backend: Backend) -> Iterator[Finding]:
     rebuild = "Run SELECT tiny_dancer.rebuild_indexes(); as the owner of the extension."
     if not route_index.fits(configuration, count, with_graph=False):
         row: Any = backend.row(INDEX, ("text",), nearest_routes.index_name(model))
-        if not row["exists"]:
+        if row["exists"]:
+            yield Finding("route index", True, "pgvector")
+        else:
             finding = "more than backends keep, and no HNSW index on their vectors"
             yield Finding("route index", False, finding, rebuild)
     elif count.vectors > configuration.settings.route_index_limit:
