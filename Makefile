@@ -42,7 +42,7 @@ install: ## install into a real server (PG_CONFIG=..., DESTDIR=..., PYTHON=..., 
 installcheck: up ## run pg_regress against the throw-away server
 	@devserver/installcheck.sh
 
-bench: up ## run every benchmark; writes benchmarks/results.md (takes about 40 minutes)
+bench: up ## run every benchmark; writes benchmarks/results.md (takes about 25 minutes)
 	@.dev/venv/bin/python benchmarks/run_all.py --url "$$(devserver/url.sh)"
 
 bench-large: up ## match a million semantic routes (takes an hour and 16 GB)

@@ -5,7 +5,7 @@ Run with the throw-away server up (make up):
     .dev/venv/bin/python benchmarks/decision_parts.py --url "$(make -s url)"
 
 It makes a database of its own on that server and drops it. Ten agents or --agents N, vectors of
-768 dimensions.
+768 dimensions; with --trained the default router, trained on 10,000 outcomes, has a say.
 The first table climbs from a bare SELECT 1 to a decision: what PL/Python itself costs, what its
 arguments, its columns and one query cost, all without a decision. The second takes a decision apart
 where it runs; each part is timed among all others and not in a loop of its own, since a processor
@@ -20,7 +20,7 @@ from collections.abc import Callable
 from typing import Any
 
 import psycopg
-from decisions import DIMENSION, prepare
+from decisions import DIMENSION, TRAINED_AGENTS, prepare, train
 from psycopg import sql
 from scratch_database import new_database
 from timing import REQUEST_LOOP, cpu_model, fetch_one, measure
@@ -85,9 +85,13 @@ CREATE FUNCTION parts(calls integer) RETURNS TABLE (part text, microseconds floa
 LANGUAGE plpython3u AS $$
 import statistics, time
 from tiny_dancer.agents import AgentRegistry
+from tiny_dancer.learning.learned_quality import LearnedQuality
 from tiny_dancer.pg import routing
 from tiny_dancer.pg.live_state import LiveRouters
 from tiny_dancer.pg.snapshot import SnapshotCache
+from tiny_dancer.predictors.cluster_table import ClusterTable
+from tiny_dancer.predictors.fastgrnn_heads import FastGRNNHeads
+from tiny_dancer.predictors.log_odds_heads import JoinedHeads
 from tiny_dancer.router import Router
 
 clock = time.perf_counter_ns
@@ -106,9 +110,14 @@ def watched(name, function):
 places = [
     (SnapshotCache, 'current', 'rights and epochs: one query'),
     (routing, 'unit_vector', 'the vector, from a list of 768 numbers'),
+    (routing, '_wording', 'the wording, where a router goes by it'),
     (LiveRouters, 'router', 'outcomes, health and budgets, as kept'),
     (Router, 'estimate', 'similarity, quality and cost of every agent'),
     (AgentRegistry, 'similarities', INSIDE + 'the product of vectors and request'),
+    (JoinedHeads, 'log_odds', INSIDE + 'what the router predicts'),
+    (FastGRNNHeads, '_features', INSIDE + 'its FastGRNN after the product'),
+    (ClusterTable, '_features', INSIDE + 'its clusters after the product'),
+    (LearnedQuality, 'expected', INSIDE + 'prior and prediction together'),
     (Router, 'passing', 'constraints'),
     (Router, 'score', 'scores'),
     (Router, 'rank', 'the first four'),
@@ -134,9 +143,11 @@ finally:
     for place, name, function in kept:
         setattr(place, name, function)
 own = statistics.median(spent['empty'])
-median = {name: (statistics.median(times) - own) / 1000 for name, times in spent.items()}
-rows = [(label, median[label]) for _, _, label in places]
-wrappers = own * (len(places) + 1) / 1000
+median = {
+    name: (statistics.median(times) - own) / 1000 for name, times in spent.items() if times
+}
+rows = [(label, median[label]) for _, _, label in places if label in median]
+wrappers = own * (len(rows) + 1) / 1000
 apart = sum(spent for label, spent in rows if not label.startswith(INSIDE))
 rows.append(('what is between them', median['whole'] - wrappers - apart))
 return rows
@@ -151,6 +162,7 @@ def main() -> None:
     parser.add_argument("--calls", type=int, default=200, help="in one loop (default: 200)")
     parser.add_argument("--repeats", type=int, default=15, help="of each loop (default: 15)")
     parser.add_argument("--agents", type=int, default=10, help="registered (default: 10)")
+    parser.add_argument("--trained", action="store_true", help="with a trained router")
     options = parser.parse_args()
     print(f"machine: {cpu_model()}, load average {os.getloadavg()[0]:.1f}")
     with (
@@ -158,6 +170,8 @@ def main() -> None:
         psycopg.connect(url, autocommit=True) as connection,
     ):
         prepare(connection, options.agents)
+        if options.trained:
+            train(connection, min(options.agents, TRAINED_AGENTS))
         fetch_one(connection, "SELECT loop_route(2)")
         print_steps(connection, options)
         print_parts(connection, options)
@@ -180,7 +194,8 @@ def print_steps(connection: psycopg.Connection[Any], options: argparse.Namespace
         connection.execute(REQUEST_LOOP.format(names[label], column, call))
     names["the decision"] = "loop_route"
     print(f"\nmicroseconds in the server, median of {options.repeats} x {options.calls} calls,")
-    print(f"{options.agents} agents, {DIMENSION} dimensions")
+    how = "a trained router" if options.trained else "priors only"
+    print(f"{options.agents} agents, {DIMENSION} dimensions, {how}")
     print(f"{'':<46}{'clock':>8}{'on CPU':>9}{'more':>8}")
     before = 0.0
     for label, function in names.items():

@@ -18,6 +18,7 @@ import os
 import statistics
 import time
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -119,7 +120,7 @@ def main() -> None:
     print(f"{options.repeats} x {options.calls} calls; priors only, then a router trained on")
     print(f"{OUTCOMES:,} outcomes of up to {TRAINED_AGENTS} agents")
     measured = {learned: all_sizes(options, learned) for learned in (False, True)}
-    print_added(measured)
+    print_added(options)
     print_batch(options)
     if options.chart:
         draw(measured, options.chart)
@@ -179,21 +180,35 @@ def note_decisions(found: Decisions, learned: bool) -> None:
         note(Figure(operation, found.changed_ms, "ms", CHANGED_TARGET, beside=beside))
 
 
-def print_added(measured: dict[bool, list[Decisions]]) -> None:
-    """Print what a router model adds to a decision of as many agents as it has heads."""
-    times = {
-        learned: found.route.clock
-        for learned, sizes in measured.items()
-        for found in sizes
-        if found.agents == TRAINED_AGENTS
-    }
-    if not times:
-        return
-    added = times[True] - times[False]
+def print_added(options: argparse.Namespace) -> None:
+    """Print what a router model adds to a decision of as many agents as it has heads.
+
+    Decisions with and without it take turns, for the machine may change while it is measured.
+    """
+    loop = sql.SQL("SELECT loop_route({})").format(sql.Literal(options.calls))
+    with ExitStack() as stack:
+        sessions = []
+        for learned in (False, True):
+            url = stack.enter_context(new_database(options.url))
+            session = stack.enter_context(psycopg.connect(url, autocommit=True))
+            prepare(session, TRAINED_AGENTS)
+            if learned:
+                train(session, TRAINED_AGENTS)
+            fetch_one(session, loop)
+            sessions.append(session)
+        times = np.array(
+            [
+                [float(fetch_one(session, loop)) for session in sessions]
+                for _ in tqdm(range(3 * options.repeats), desc="turns", leave=False, disable=None)
+            ]
+        )
+    bare, learned_too = np.median(times, axis=0).tolist()
+    added = float(np.median(times[:, 1] - times[:, 0]))
+    beside = f"in turns: {learned_too:.0f} us and {bare:.0f} us without it"
     print(
         f"\na router model of {TRAINED_AGENTS} agents adds {added:.1f} (target {ADDED_TARGET:.0f})"
     )
-    beside = f"{times[True]:.0f} us and {times[False]:.0f} us"
+    print(beside)
     operation = f"what a router model of {TRAINED_AGENTS} agents adds to a decision"
     note(Figure(operation, added, "us", ADDED_TARGET, beside=beside))
 

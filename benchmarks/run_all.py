@@ -69,6 +69,10 @@ def benchmarks(url: str, peer: str | None) -> list[Benchmark]:
         ),
         Benchmark("Where the time of a decision goes", ("decision_parts.py", *server)),
         Benchmark(
+            "Where the time of a trained decision goes",
+            ("decision_parts.py", *server, "--agents", "100", "--trained"),
+        ),
+        Benchmark(
             "Semantic routes",
             (
                 "semantic_routes.py",
