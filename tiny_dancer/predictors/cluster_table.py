@@ -12,7 +12,7 @@ from tiny_dancer.predictors.linear_heads import log_odds
 from tiny_dancer.predictors.log_odds_heads import LogOddsHeads
 from tiny_dancer.predictors.observations import Floats, Observations
 from tiny_dancer.predictors.predictor import Description, Tensors
-from tiny_dancer.predictors.request_clusters import RequestClusters
+from tiny_dancer.predictors.request_clusters import RequestClusters, softmax
 from tiny_dancer.predictors.request_inputs import RequestInputs, part_scales
 from tiny_dancer.training.progress import Progress
 from tiny_dancer.weights import Float32Array
@@ -99,11 +99,11 @@ class ClusterTable(LogOddsHeads):
         self._offset = np.zeros(len(heads), dtype=np.float32)
 
     @property
-    def _rows(self) -> Float32Array:
-        return self._clusters.directions
+    def _rows(self) -> tuple[Float32Array, Float32Array]:
+        return self._clusters.directions, -self._clusters.offset
 
-    def _features(self, products: Float32Array) -> Float32Array:
-        return self._clusters.memberships_from(products)
+    def _features(self, sums: Float32Array) -> Float32Array:
+        return softmax(sums)
 
     def _state(self) -> tuple[Tensors, Description]:
         tensors = {**self._inputs.tensors(), **self._clusters.tensors(), "heads": self._heads}

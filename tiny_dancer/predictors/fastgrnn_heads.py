@@ -94,11 +94,12 @@ class FastGRNNHeads(LogOddsHeads):
         self._offset = trained.bias
 
     @property
-    def _rows(self) -> Float32Array:
-        return self._encoder.input_rows
+    def _rows(self) -> tuple[Float32Array, Float32Array]:
+        rows = self._encoder.input_rows
+        return rows, np.zeros(len(rows), dtype=np.float32)
 
-    def _features(self, products: Float32Array) -> Float32Array:
-        return self._encoder.forward_products(products)
+    def _features(self, sums: Float32Array) -> Float32Array:
+        return self._encoder.forward_products(sums)
 
     def _state(self) -> tuple[Tensors, Description]:
         # After one step from zero U never had a gradient: it is left out, and is zero again.

@@ -21,8 +21,8 @@ _ONE = np.ones(1, dtype=np.float32)
 class LogOddsHeads(QualityPredictor):
     """Sets ``_inputs``, ``_heads`` [a, f] and ``_offset`` [a], and computes the features.
 
-    Features are made in two steps, products of the standardised request with some rows and what is
-    made of these, so that several predictors read a request once and meet it by one product
+    Features are made in two steps, sums of the standardised request over some rows and what is made
+    of these, so that several predictors read a request once and meet it by one product
     (``JoinedHeads``). The inputs are standardised alike in every such predictor; what scale it
     wants is folded into its weights.
     """
@@ -33,20 +33,23 @@ class LogOddsHeads(QualityPredictor):
 
     @property
     @abstractmethod
-    def _rows(self) -> Float32Array | None:
-        """What standardised requests are multiplied with, [p, k]; None for nothing."""
+    def _rows(self) -> tuple[Float32Array, Float32Array] | None:
+        """What standardised requests are multiplied with, [p, k], and what is added then, [p].
+
+        None where the heads are on the request itself.
+        """
 
     @abstractmethod
-    def _features(self, products: Float32Array) -> Float32Array:
-        """Features from the products, [p] → [f] or [n, p] → [n, f]; these may be overwritten.
-
-        From the standardised request itself where there are no rows.
-        """
+    def _features(self, sums: Float32Array) -> Float32Array:
+        """Features from these sums, [p] → [f] or [n, p] → [n, f]; it may overwrite them."""
 
     def _log_odds_of(self, points: Float32Array) -> Float32Array:
         """Log-odds of standardised requests, [k] → [a] or [n, k] → [n, a]."""
-        products = points if self._rows is None else points.dot(self._rows.T)
-        odds: Float32Array = self._features(products).dot(self._heads.T)
+        features = points
+        if self._rows is not None:
+            rows, shift = self._rows
+            features = self._features(points.dot(rows.T) + shift)
+        odds: Float32Array = features.dot(self._heads.T)
         odds += self._offset
         return odds
 
@@ -67,12 +70,12 @@ class JoinedHeads:
 
     Attributes:
         least, greatest: how far a column of a request counts, float32 [k].
-        members: those that make features, and which products each makes them from.
+        members: those that make features, and which sums each makes them from.
         rows: of these members, one below the other, and then of those that are linear in the
             request, times their weights: float32 [Σp, k + 1] or [Σp + a, k + 1]. How requests are
-            standardised is folded into them.
+            standardised is folded into them, and what is added to the products.
         heads: on the features, side by side, times their weights, float32 [a, Σf].
-        offset: float32 [a].
+        offset: float32 [a]; folded into the rows, too, where some are of agents.
     """
 
     least: Float32Array
@@ -95,24 +98,29 @@ class JoinedHeads:
         if len(alike) < len(members) or any(m._inputs != alike[0]._inputs for m in alike):
             return None
         weighted = list(zip(alike, weights.astype(np.float32), strict=True))
-        rows, heads, spans, end = [], [np.zeros((len(shift), 0), np.float32)], [], 0
+        offset = np.asarray(
+            sum((weight * member._offset for member, weight in weighted), shift), dtype=np.float32
+        )
+        rows, shifts, spans, end = [], [], [], 0
+        heads = [np.zeros((len(offset), 0), np.float32)]
         for member, weight in weighted:
             if (own := member._rows) is not None:
-                spans.append((member, slice(end, end + len(own))))
-                rows.append(own)
+                spans.append((member, slice(end, end + len(own[1]))))
+                rows.append(own[0])
+                shifts.append(own[1])
                 heads.append(weight * member._heads)
-                end += len(own)
+                end += len(own[1])
         linear = [weight * member._heads for member, weight in weighted if member._rows is None]
         if linear:
             rows.append(np.sum(linear, axis=0))
-        offset = sum((weight * member._offset for member, weight in weighted), shift)
+            shifts.append(offset)
         inputs = alike[0]._inputs
         return cls(
             *inputs.bounds(),
             tuple(spans),
-            inputs.folded(np.concatenate(rows)),
+            inputs.folded(np.concatenate(rows), np.concatenate(shifts)),
             np.ascontiguousarray(np.concatenate(heads, axis=1), dtype=np.float32),
-            np.asarray(offset, dtype=np.float32),
+            offset,
         )
 
     def predict(self, embeddings: Float32Array, lexical: Float32Array) -> Floats:
@@ -126,14 +134,11 @@ class JoinedHeads:
         known = points[..., :-1]
         np.minimum(known, self.greatest, out=known)
         np.maximum(known, self.least, out=known)
-        products = points.dot(self.rows.T)
-        features = [products[..., :0]]
-        end = 0
-        for member, span in self.members:
-            features.append(member._features(products[..., span]))
-            end = span.stop
+        sums: Float32Array = points.dot(self.rows.T)
+        if not self.members:
+            return sums
+        features = [member._features(sums[..., span]) for member, span in self.members]
         odds: Float32Array = np.concatenate(features, axis=-1).dot(self.heads.T)
-        if end < len(self.rows):
-            odds += products[..., end:]
-        odds += self.offset
+        end = self.members[-1][1].stop
+        odds += sums[..., end:] if end < len(self.rows) else self.offset
         return odds

@@ -62,12 +62,7 @@ class RequestClusters:
 
     def memberships(self, points: Float32Array) -> Float32Array:
         """How much requests belong to each cluster: [d] → [k], or [n, d] → [n, k]; sums to 1."""
-        return self.memberships_from(points.dot(self.directions.T))
-
-    def memberships_from(self, products: Float32Array) -> Float32Array:
-        """The same from the products with the directions, [k] or [n, k], which it overwrites."""
-        products -= self.offset
-        return _softmax(products)
+        return softmax(points.dot(self.directions.T) - self.offset)
 
     def scaled(self, scales: Float32Array) -> RequestClusters:
         """The same clusters for points that are yet to be multiplied with scales [d]."""
@@ -83,7 +78,7 @@ class RequestClusters:
         return cls(np.ascontiguousarray(tensors["directions"]), tensors["cluster_offset"])
 
 
-def _softmax(nearness: Float32Array) -> Float32Array:
+def softmax(nearness: Float32Array) -> Float32Array:
     """The softmax along the last axis, [k] or [n, k]; overwrites its argument."""
     if nearness.ndim == 2:
         nearness -= nearness.max(axis=1, keepdims=True)
@@ -102,7 +97,7 @@ def _sharpness(nearness: Float32Array, breadth: float) -> float:
     low, high = 0.0, float(np.log(_SHARPEST))
     for _ in range(_BISECTIONS):
         middle = (low + high) / 2.0
-        shares = _softmax(np.float32(np.exp(middle)) * nearness)
+        shares = softmax(np.float32(np.exp(middle)) * nearness)
         entropy = -(shares * np.log(np.maximum(shares, 1e-12))).sum(axis=1).mean()
         if np.exp(entropy) > breadth:
             low = middle

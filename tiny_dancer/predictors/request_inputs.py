@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
+from numpy.typing import NDArray
 
 from tiny_dancer.lexical_features import Standardisation
 from tiny_dancer.predictors.observations import Observations
@@ -77,14 +78,18 @@ class RequestInputs:
         reach = self.limit / self.factor
         return self.mean - reach, self.mean + reach
 
-    def folded(self, rows: Float32Array) -> Float32Array:
-        """Rows [p, d + l] for standardised requests as rows [p, d + l + 1] for what comes in.
+    def folded(self, rows: Float32Array, shift: NDArray[Any]) -> Float32Array:
+        """Rows for standardised requests as rows for what comes in, [p, d + l] → [p, d + l + 1].
 
         That is within ``bounds`` and has a 1 at its end, which takes the place of the means.
+
+        Args:
+            rows: [p, d + l].
+            shift: added to the products, [p].
         """
         scaled = rows.astype(np.float64) * self.factor
-        shift = scaled @ -self.mean.astype(np.float64)
-        return np.ascontiguousarray(np.column_stack([scaled, shift]), dtype=np.float32)
+        ones = shift - scaled @ self.mean.astype(np.float64)
+        return np.ascontiguousarray(np.column_stack([scaled, ones]), dtype=np.float32)
 
     def tensors(self) -> dict[str, Float32Array]:
         """What was learned, by name."""
