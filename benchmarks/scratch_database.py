@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,11 +11,13 @@ import psycopg
 from psycopg import sql
 from psycopg.conninfo import make_conninfo
 
+_NUMBERS = itertools.count(1)
+
 
 @contextmanager
 def new_database(url: str) -> Iterator[str]:
     """Yield the connection string of a new database, and drop it afterwards."""
-    name = f"tiny_dancer_bench_{os.getpid()}"
+    name = f"tiny_dancer_bench_{os.getpid()}_{next(_NUMBERS)}"
     quoted = sql.Identifier(name)
     with psycopg.connect(url, autocommit=True) as connection:
         connection.execute(sql.SQL("CREATE DATABASE {}").format(quoted))
