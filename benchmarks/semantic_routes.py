@@ -137,7 +137,9 @@ def prepare(connection: psycopg.Connection[Any], routes: int, dimension: int) ->
     connection.execute(
         sql.SQL("ALTER TABLE by_hand ALTER embedding TYPE vector({})").format(dimension)
     )
-    # An HNSW graph that does not fit into memory while it is built takes many times as long.
+    # An HNSW graph that does not fit into memory while it is built takes many times as long; with
+    # parallel workers that memory is shared, of which containers often have little.
+    connection.execute("SET max_parallel_maintenance_workers = 0")
     connection.execute(
         f"SET maintenance_work_mem = '{64 + 8 * routes * dimension // 1_000_000} MB'"
     )
