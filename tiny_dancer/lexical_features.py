@@ -8,11 +8,11 @@ some ten microseconds.
 
 from __future__ import annotations
 
+import math
 import string
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from math import log1p
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -118,39 +118,11 @@ def lexical_features(text: str) -> Float32Array:
         log(1 + count), shares and yes-or-no features in [0, 1].
     """
     raw = text.encode("utf-8", "replace")
-    size = len(raw) + 1
     classes = np.frombuffer(raw.translate(_CLASS_OF_BYTE), dtype=np.uint8)
-    (
-        digits, capitals, small, newlines, blanks, stops, questions, commas,
-        operators, brackets, code_marks, quotes, money, beyond_ascii, _
-    ) = np.bincount(classes, minlength=_CLASSED).tolist()  # fmt: skip
-    words = newlines + blanks + 1
+    counts = np.bincount(classes, minlength=_CLASSED).tolist()
     numbers = (b" " + raw).translate(_DIGIT_OR_NOT).count(b"\0\1")
-    lower = text.lower()
-    last = text.rfind("?")
-    values = [
-        log1p(len(text)),
-        log1p(words),
-        (capitals + small) / words,
-        log1p(numbers),
-        log1p(digits),
-        log1p(capitals),
-        log1p(newlines),
-        log1p(stops + questions),
-        log1p(commas),
-        log1p(questions),
-        log1p(operators),
-        log1p(brackets),
-        log1p(code_marks),
-        log1p(quotes),
-        log1p(money),
-        digits / size,
-        capitals / size,
-        beyond_ascii / size,
-        0.0 if last < 0 else log1p(len(text) - last),
-    ]
-    values += _which_occur(lower)
-    values += (_offers_choices(text), _fills_blank(text))
+    values = _measured(math.log1p, len(text), len(raw), counts, numbers, _after_question(text))
+    values += _spelled(text)
     return np.array(values, dtype=np.float32)
 
 
@@ -171,27 +143,73 @@ def _features_of(texts: Sequence[str]) -> Float32Array:
     joined = b"".join(raws)
     classes = np.frombuffer(joined.translate(_CLASS_OF_BYTE), dtype=np.uint8)
     counts = np.bincount(owners * _CLASSED + classes, minlength=len(texts) * _CLASSED)
-    counted = counts.reshape(len(texts), _CLASSED).T.astype(np.float64)
+    columns = _measured(
+        np.log1p,
+        np.array([len(text) for text in texts], dtype=np.float64),
+        lengths,
+        counts.reshape(len(texts), _CLASSED).T.astype(np.float64),
+        _numbers(classes, owners, lengths),
+        np.array([_after_question(text) for text in texts], dtype=np.float64),
+    )
+    spelled = np.array([_spelled(text) for text in texts])
+    return np.column_stack([*columns, spelled]).astype(np.float32)
+
+
+def _measured(
+    log1p: Callable[[Any], Any],
+    characters: Any,
+    length: Any,
+    counts: Iterable[Any],
+    numbers: Any,
+    after_question: Any,
+) -> list[Any]:
+    """The features that measure a text, or columns of them of several texts.
+
+    Args:
+        log1p: log(1 + x), of numbers or of columns.
+        characters: of the text.
+        length: in bytes.
+        counts: how many of these are of each class.
+        numbers: runs of digits.
+        after_question: see ``_after_question``.
+    """
     (
         digits, capitals, small, newlines, blanks, stops, questions, commas,
         operators, brackets, code_marks, quotes, money, beyond_ascii, _
-    ) = counted  # fmt: skip
-    words = newlines + blanks + 1.0
-    characters = np.array([len(text) for text in texts], dtype=np.float64)
-    last = np.array([text.rfind("?") for text in texts], dtype=np.float64)
-    amounts = (
-        *(characters, words, _numbers(classes, owners, lengths), digits, capitals, newlines),
-        *(stops + questions, commas, questions, operators, brackets, code_marks, quotes, money),
-        np.where(last < 0.0, 0.0, characters - last),
-    )
-    logs = list(np.log1p(amounts))
-    size = lengths + 1.0
-    spelled = [
-        (*_which_occur(text.lower()), _offers_choices(text), _fills_blank(text)) for text in texts
+    ) = counts  # fmt: skip
+    words, size = newlines + blanks + 1, length + 1
+    return [
+        log1p(characters),
+        log1p(words),
+        (capitals + small) / words,
+        log1p(numbers),
+        log1p(digits),
+        log1p(capitals),
+        log1p(newlines),
+        log1p(stops + questions),
+        log1p(commas),
+        log1p(questions),
+        log1p(operators),
+        log1p(brackets),
+        log1p(code_marks),
+        log1p(quotes),
+        log1p(money),
+        digits / size,
+        capitals / size,
+        beyond_ascii / size,
+        log1p(after_question),
     ]
-    columns = [*logs[:2], (capitals + small) / words, *logs[2:-1]]
-    columns += [digits / size, capitals / size, beyond_ascii / size, logs[-1]]
-    return np.column_stack([*columns, np.array(spelled)]).astype(np.float32)
+
+
+def _spelled(text: str) -> list[float]:
+    """The features that say whether something stands in a text."""
+    return [*_which_occur(text.lower()), _offers_choices(text), _fills_blank(text)]
+
+
+def _after_question(text: str) -> int:
+    """How many characters follow from the last question mark on, 0 without one."""
+    last = text.rfind("?")
+    return 0 if last < 0 else len(text) - last
 
 
 def _numbers(classes: Bytes, owners: NDArray[np.int64], lengths: NDArray[np.int64]) -> Floats:

@@ -118,43 +118,43 @@ def test_inactive_routes_never_come_back(answers):
             assert all(int(name.removeprefix("route-")) % 5 for name in names)
 
 
+def create_alike(session, names, vector, **arguments):
+    """Create routes of one vector."""
+    for name in names:
+        call(
+            session,
+            "ruvector_create_route",
+            name=name,
+            description="d",
+            target_agent="a",
+            embedding=vector,
+            **arguments,
+        )
+
+
+def names_near(session, vector):
+    return [row.route_name for row in semantic_route(session, None, embedding=vector)]
+
+
 def test_priority_and_threshold_hold_through_pgvector(many, answers):
     """A near-tie beyond the first shortlist is still seen."""
     vector = random_vectors(1, seed=7)[0].tolist()
     with many.transaction(force_rollback=True):
-        for ordinal in range(60):
-            call(
-                many,
-                "ruvector_create_route",
-                name=f"same-{ordinal:02}",
-                description="d",
-                target_agent="a",
-                embedding=vector,
-                priority=9 if ordinal == 59 else 0,
-            )
+        create_alike(many, [f"same-{ordinal:02}" for ordinal in range(59)], vector, priority=0)
+        create_alike(many, ["same-59"], vector, priority=9)
         answers(snapshot_megabytes="0")
-        names = [row.route_name for row in semantic_route(many, None, embedding=vector)]
-        assert names == ["same-59", "same-00", "same-01"]
+        assert names_near(many, vector) == ["same-59", "same-00", "same-01"]
 
 
 def test_routes_behind_many_inactive_ones_are_found_through_pgvector(many, answers):
-    vector = random_vectors(1, seed=8)[0]
+    vector = random_vectors(1, seed=8)[0].tolist()
     with many.transaction(force_rollback=True):
-        for ordinal in range(40):
-            call(
-                many,
-                "ruvector_create_route",
-                name=f"off-{ordinal:02}",
-                description="d",
-                target_agent="a",
-                embedding=vector.tolist(),
-            )
+        create_alike(many, [f"off-{ordinal:02}" for ordinal in range(40)], vector)
         many.execute("UPDATE tiny_dancer.routes SET active = false WHERE name LIKE 'off-%'")
-        exact = [row.route_name for row in semantic_route(many, None, embedding=vector.tolist())]
+        exact = names_near(many, vector)
         answers(snapshot_megabytes="0")
-        found = [row.route_name for row in semantic_route(many, None, embedding=vector.tolist())]
         assert len(exact) == 3
-        assert found == exact
+        assert names_near(many, vector) == exact
 
 
 def test_a_direction_is_written_exactly(many):
