@@ -39,8 +39,8 @@ def thorough_predictor(seed: int = 0) -> MeanOfPredictors:
 
 
 def _small_fastgrnn(seed: int) -> FastGRNNHeads:
-    # Tied it predicts as well (within a tenth of a point on all that was measured), and a decision
-    # moves half as many weights through the processor's cache.
+    # Tied it predicts about as well, and a decision moves half as many weights through the
+    # processor's cache.
     return FastGRNNHeads(hidden_dim=32, seeds=3, tied=True, seed=seed)
 
 

@@ -40,8 +40,7 @@ from tiny_dancer.embedding.model_folder import (
 from tiny_dancer.embedding.static import TABLE_FILE
 from tiny_dancer.embedding.wordpiece import PIECE_PREFIX, UNKNOWN, WordPiece
 
-# Four times as many come a little nearer to the teacher (a mean cosine of .69 and not .67, on
-# questions that people asked) and tell their intents apart no better.
+# Four times as many come a little nearer to the teacher, and tell what people ask apart no better.
 DEFAULT_TEXTS = 5_000
 # Practice texts that the fit does not see; the cosine that is reported is theirs.
 _HELD_BACK = 500
