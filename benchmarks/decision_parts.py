@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -29,11 +30,12 @@ from timing import REQUEST_LOOP, cpu_model, fetch_one, measure
 STEPS = {
     "a PL/Python function of one text": "step_text(given.content)",
     "its search_path pinned": "step_pinned(given.content)",
-    "ruvector_route's arguments, with the vector": (
+    "ruvector_route's arguments, through PL/pgSQL": (
         "step_arguments(given.content, embedding := given.embedding)"
     ),
-    "ruvector_route's columns": "step_columns(given.content, embedding := given.embedding)",
-    "the query for the epochs": "step_query(given.content, embedding := given.embedding)",
+    "its vector, as bytes": "step_vector(given.content, embedding := given.embedding)",
+    "the query for rights and epochs": "step_query(given.content, embedding := given.embedding)",
+    "the row of an answer": "step_row(given.content, embedding := given.embedding)",
 }
 INPUTS = """
     request text, optimize_for text DEFAULT 'balanced', required_capabilities text[] DEFAULT NULL,
@@ -50,33 +52,55 @@ OUTPUTS = """
     OUT reasoning text, OUT alternatives jsonb, OUT routed_by text, OUT confidence_basis text,
     OUT decision_id uuid
 """
+# What tiny_dancer.route() takes, and what ruvector_route() hands to it.
+INNER = """
+    registry_mark bigint, role text, request text, optimize_for text, required_capabilities text[],
+    max_cost float8, max_latency_ms float8, min_quality float8, excluded_agents text[],
+    budget_remaining float8, embedding bytea, quality_floor float8, cost_weight float8, tags text[],
+    context jsonb, use_semantic_routes boolean, record boolean
+"""
+HANDED = """
+    {mark}, current_user, request, optimize_for, required_capabilities, max_cost, max_latency_ms,
+    min_quality, excluded_agents, budget_remaining, {vector}, quality_floor, cost_weight, tags,
+    context, use_semantic_routes, record
+"""
+NO_VECTOR = HANDED.format(mark="NULL", vector="NULL")
+VECTOR = "tiny_dancer.numbers_as_stored(embedding)"
+WITH_VECTOR = HANDED.format(mark="NULL", vector=VECTOR)
+WITH_MARK = HANDED.format(mark="tiny_dancer.registry_mark()", vector=VECTOR)
+COLUMNS = re.findall(r"OUT (\w+)", OUTPUTS)
+TAKE_COLUMNS = " ".join(f"{name} := decision.{name};" for name in COLUMNS)
 KEEP_ONE_DECISION = """
 if 'one decision' not in GD:
     row = plpy.execute(
-        'SELECT r.* FROM public.request q,'
+        'SELECT r::text FROM public.request q,'
         ' public.ruvector_route(q.content, embedding := q.embedding) r'
     )[0]
-    GD['one decision'] = tuple(row.values())
+    GD['one decision'] = row['r']
 """
 FUNCTIONS = f"""
 CREATE FUNCTION step_text(request text) RETURNS text LANGUAGE plpython3u AS
     $$ return 'agent-1' $$;
 CREATE FUNCTION step_pinned(request text) RETURNS text LANGUAGE plpython3u
     SET search_path = pg_catalog, pg_temp AS $$ return 'agent-1' $$;
-CREATE FUNCTION step_arguments({INPUTS}) RETURNS text LANGUAGE plpython3u
+CREATE FUNCTION inner_text({INNER}) RETURNS text LANGUAGE plpython3u
     SET search_path = pg_catalog, pg_temp AS $$ return 'agent-1' $$;
-CREATE FUNCTION step_columns({INPUTS}, {OUTPUTS}) RETURNS record LANGUAGE plpython3u
+CREATE FUNCTION inner_row({INNER}) RETURNS tiny_dancer.routing_decision LANGUAGE plpython3u
     SET search_path = pg_catalog, pg_temp AS $${KEEP_ONE_DECISION}
 return GD['one decision']
 $$;
-CREATE FUNCTION step_query({INPUTS}, {OUTPUTS}) RETURNS record LANGUAGE plpython3u
-    SET search_path = pg_catalog, pg_temp AS $${KEEP_ONE_DECISION}
-if 'present' not in GD:
-    from tiny_dancer.pg.snapshot import PRESENT
-    GD['present'] = plpy.prepare(PRESENT, [])
-GD['present'].execute([])
-return GD['one decision']
-$$;
+CREATE FUNCTION step_arguments({INPUTS}) RETURNS text LANGUAGE plpgsql AS
+    $$ BEGIN RETURN inner_text({NO_VECTOR}); END $$;
+CREATE FUNCTION step_vector({INPUTS}) RETURNS text LANGUAGE plpgsql AS
+    $$ BEGIN RETURN inner_text({WITH_VECTOR}); END $$;
+CREATE FUNCTION step_query({INPUTS}) RETURNS text LANGUAGE plpgsql AS
+    $$ BEGIN RETURN inner_text({WITH_MARK}); END $$;
+CREATE FUNCTION step_row({INPUTS}, {OUTPUTS}) RETURNS record LANGUAGE plpgsql AS $$
+DECLARE
+    decision tiny_dancer.routing_decision := inner_row({WITH_MARK});
+BEGIN
+    {TAKE_COLUMNS}
+END $$;
 """
 # Wraps what a decision calls, on its way down; the wrappers' own time is measured with an empty
 # function and taken off.
@@ -108,8 +132,9 @@ def watched(name, function):
     return call
 
 places = [
-    (SnapshotCache, 'current', 'rights and epochs: one query'),
-    (routing, 'unit_vector', 'the vector, from a list of 768 numbers'),
+    (SnapshotCache, 'marked', 'the copy of the registry'),
+    (routing, 'stored_numbers', 'the vector, from its bytes'),
+    (routing, 'unit_vector', 'the vector, scaled to length 1'),
     (routing, '_wording', 'the wording, where a router goes by it'),
     (LiveRouters, 'router', 'outcomes, health and budgets, as kept'),
     (Router, 'estimate', 'similarity, quality and cost of every agent'),
@@ -123,23 +148,25 @@ places = [
     (Router, 'rank', 'the first four'),
     (Router, '_decision', 'the decision and its sentence'),
     (routing, 'standings_json', 'the alternatives as JSON'),
+    (routing, 'row_text', 'the row as text'),
 ]
 kept = [(place, name, getattr(place, name)) for place, name, _ in places]
-given = plpy.execute('SELECT content, embedding FROM public.request')[0]
-arguments = [given['content'], 'balanced', None, None, None, None, None, None, given['embedding'],
-             None, None, None, None, False, False]
+given = plpy.execute(
+    'SELECT content, tiny_dancer.numbers_as_stored(embedding) AS embedding,'
+    ' tiny_dancer.registry_mark() AS mark, current_user::text AS role FROM public.request'
+)[0]
+arguments = [given['mark'], given['role'], given['content'], 'balanced', None, None, None, None,
+             None, None, given['embedding'], None, None, None, None, False, False]
 extension = GD['tiny_dancer/VERSION']
 empty = watched('empty', lambda: None)
 try:
     for place, name, label in places:
         setattr(place, name, watched(label, getattr(place, name)))
-    extension._backend.row = watched('query', extension._backend.row)
     whole = watched('whole', extension.route)
     for _ in range(calls):
         whole(*arguments)
         empty()
 finally:
-    del extension._backend.row
     for place, name, function in kept:
         setattr(place, name, function)
 own = statistics.median(spent['empty'])
@@ -189,7 +216,7 @@ def print_steps(connection: psycopg.Connection[Any], options: argparse.Namespace
 
     names = {"SELECT 1": "loop_select"}
     for number, (label, call) in enumerate(STEPS.items()):
-        column = "called" if call.startswith(("step_t", "step_p", "step_a")) else "agent_name"
+        column = "agent_name" if call.startswith("step_row") else "called"
         names[label] = f"loop_step_{number}"
         connection.execute(REQUEST_LOOP.format(names[label], column, call))
     names["the decision"] = "loop_route"

@@ -4,6 +4,21 @@
 -- maintain() deletes by this time, and read the whole table to find it.
 CREATE INDEX foreseen_outcomes_time ON tiny_dancer.foreseen_outcomes USING brin (recorded_at);
 
+-- What tiny_dancer.route() returns.
+CREATE TYPE tiny_dancer.routing_decision AS (
+    agent_name text,
+    confidence float8,
+    estimated_cost float8,
+    estimated_latency_ms float8,
+    expected_quality float8,
+    similarity float8,
+    reasoning text,
+    alternatives jsonb,
+    routed_by text,
+    confidence_basis text,
+    decision_id uuid
+);
+
 -- @FUNCTIONS@
 
 -- It takes vectors in one piece now, and ruvector_batch_route(), replaced above, calls no more the one of 0.1.0.

@@ -17,6 +17,12 @@ AS 'byteasend';
 COMMENT ON FUNCTION tiny_dancer.vectors_as_stored(vector[]) IS
     'internal: the bytes of an array of vectors as they are in the memory of the server, but for its length';
 
+CREATE FUNCTION tiny_dancer.numbers_as_stored(elements real[]) RETURNS bytea
+LANGUAGE internal IMMUTABLE PARALLEL SAFE STRICT
+AS 'byteasend';
+COMMENT ON FUNCTION tiny_dancer.numbers_as_stored(real[]) IS
+    'internal: the bytes of an array of numbers as they are in the memory of the server, but for its length';
+
 CREATE FUNCTION tiny_dancer.halfvec_bytes(embedding halfvec) RETURNS bytea
 LANGUAGE sql IMMUTABLE PARALLEL SAFE STRICT
 BEGIN ATOMIC

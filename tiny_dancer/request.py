@@ -6,7 +6,7 @@ import functools
 import math
 import struct
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -72,12 +72,13 @@ def unit_vector(values: ArrayLike, *, dimension: int | None, what: str) -> NDArr
     Raises:
         InvalidArgumentError: it is not flat, of another dimension, not finite, or all zeros.
     """
-    if isinstance(values, list) and len(values) == dimension:
-        packed = _packed(values)
-        if packed is not None:
-            return packed
+    ordinary = _ordinary(values, dimension)
+    if ordinary is not None:
+        return ordinary
     try:
-        vector = np.asarray(values, dtype=np.float64)
+        # NumPy would make a NULL into a number that is none.
+        has_null = isinstance(values, list) and None in values
+        vector = np.empty(0) if has_null else np.asarray(values, dtype=np.float64)
     except (TypeError, ValueError):
         vector = np.empty(0)
     if vector.ndim != 1 or vector.size == 0:
@@ -94,18 +95,23 @@ def unit_vector(values: ArrayLike, *, dimension: int | None, what: str) -> NDArr
     return _scaled(vector, what)
 
 
-def _packed(values: list[Any]) -> NDArray[np.float32] | None:
-    """Return a list of ordinary numbers scaled to length 1, None for one that is not ordinary.
-
-    Packing is several times faster than having NumPy look at each element of the list.
-    """
-    try:
-        vector = np.frombuffer(_packer(len(values))(*values), np.float32)
-    except (struct.error, OverflowError):
+def _ordinary(values: ArrayLike, dimension: int | None) -> NDArray[np.float32] | None:
+    """Return 32-bit floats or a list of numbers scaled to length 1, None where there is a catch."""
+    if isinstance(values, list) and len(values) == dimension:
+        try:
+            # Several times faster than having NumPy look at each element of the list.
+            vector = np.frombuffer(_packer(len(values))(*values), np.float32)
+        except (struct.error, OverflowError):
+            return None
+    elif isinstance(values, np.ndarray) and values.dtype == np.float32:
+        if values.shape != (dimension,):
+            return None
+        vector = values
+    else:
         return None
     # In 64 bits no square of a 32-bit float overflows; switching NumPy's warning off takes longer.
     wide = vector.astype(np.float64)
-    length = math.sqrt(float(wide.dot(wide)))
+    length = math.sqrt(wide.dot(wide))
     # Outside these a sum of squares of 32-bit floats loses its precision, or is not finite.
     if not (ORDINARY_LENGTHS[0] < length < ORDINARY_LENGTHS[1]):
         return None

@@ -7,7 +7,6 @@ the registry and the settings it was made with, so the same inputs give the same
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator
-from itertools import starmap
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 import numpy as np
@@ -22,6 +21,7 @@ from tiny_dancer.constraints import NO_DEMANDS, RoutingConstraints, constraint_m
 from tiny_dancer.errors import NoSuitableAgentError
 from tiny_dancer.expected_quality import shaded_prior
 from tiny_dancer.policies import POLICIES, Candidates, Weights
+from tiny_dancer.policies.hybrid import thrift
 from tiny_dancer.policies.normalisation import LEAST_COST, LEAST_LATENCY_MS, less_is_better
 from tiny_dancer.reasoning import (
     Standing,
@@ -43,6 +43,8 @@ Positions = NDArray[np.intp]
 
 # How many lengths of requests a router remembers the costs of.
 LENGTHS_KEPT = 256
+# So few numbers are sorted faster than their greatest are picked out.
+SORTED_AS_A_WHOLE = 200
 
 
 class Estimate(NamedTuple):
@@ -55,6 +57,7 @@ class Estimate(NamedTuple):
         cost: dollars, NaN where unknown.
         expected_quality: in [0, 1].
         cost_scores: 1 for the cheapest of all agents and 0 for the dearest, where that is known.
+        thrift: see ``LengthCosts``, where that is known.
         heads: what was learned says of the request; None where nothing was learned.
     """
 
@@ -63,6 +66,7 @@ class Estimate(NamedTuple):
     cost: Floats
     expected_quality: Floats
     cost_scores: Floats | None = None
+    thrift: Floats | None = None
     heads: Floats | None = None
 
 
@@ -72,10 +76,12 @@ class LengthCosts(NamedTuple):
     Attributes:
         cost: dollars, NaN where unknown.
         scores: 1 for the cheapest of all agents and 0 for the dearest.
+        thrift: what cost and latency add to a balanced score by the router's own weights.
     """
 
     cost: Floats
     scores: Floats
+    thrift: Floats | None
 
 
 class RouteTaken(Protocol):
@@ -264,7 +270,7 @@ class Router:
         quality = self.quality(similarity, reference, heads)
         costs = self._costs_of(request.input_tokens)
         return Estimate(
-            similarity, capability_match(similarity), costs.cost, quality, costs.scores, heads
+            similarity, capability_match(similarity), costs[0], quality, *costs[1:], heads
         )
 
     def heads(self, request: Request) -> Floats | None:
@@ -314,10 +320,13 @@ class Router:
         if not performance.all_priced:
             cost[~performance.priced] = np.nan
         scores = less_is_better(cost, LEAST_COST) if len(cost) else cost
-        cost.flags.writeable = scores.flags.writeable = False
+        spared = thrift(self.weights, lambda: scores, self.speed_scores) if len(cost) else cost
+        for array in (cost, scores, spared):
+            if array is not None:
+                array.flags.writeable = False
         if len(self._length_costs) >= LENGTHS_KEPT:
             self._length_costs.clear()
-        self._length_costs[input_tokens] = LengthCosts(cost, scores)
+        self._length_costs[input_tokens] = LengthCosts(cost, scores, spared)
         return self._length_costs[input_tokens]
 
     def speed_scores(self) -> Floats:
@@ -426,6 +435,7 @@ class Router:
                 has_floor,
                 cost_scores=estimate.cost_scores,
                 latency_scores=self.speed_scores(),
+                thrift=estimate.thrift if weights is None else None,
             )
         else:
             candidates = Candidates(
@@ -445,10 +455,12 @@ class Router:
 
         Ties in the score are broken by cost, then latency, then name; unknown comes last.
         """
-        if len(positions) <= 4 * most:
-            return self._order(estimate, positions, scores)[:most]
-        threshold = np.partition(scores, -most)[-most]
-        chosen = np.flatnonzero(scores >= threshold)
+        first = greatest(scores, most + 1)
+        best: list[float] = scores[first].tolist()
+        # Mostly they differ, and no tie has to be broken.
+        if len(set(best)) == len(best):
+            return first[:most]
+        chosen = np.flatnonzero(scores >= best[-1])
         ranked: Positions = chosen[self._order(estimate, positions[chosen], scores[chosen])[:most]]
         return ranked
 
@@ -495,18 +507,21 @@ class Router:
     def _standings(
         self, estimate: Estimate, positions: Positions, scores: Floats
     ) -> list[Standing]:
-        # A column at a time: taking numbers out of arrays one by one takes several times as long.
         registry, at = self.registry, positions.tolist()
-        columns = zip(
-            [registry.names[position] for position in at],
-            scores.tolist(),
-            estimate.expected_quality[positions].tolist(),
-            estimate.similarity[positions].tolist(),
-            known(estimate.cost[positions]),
-            known(self.performance.latency_ms[positions]),
-            strict=True,
-        )
-        standings = list(starmap(Standing, columns))
+        # Of few agents one number after the other is faster than one array after the other.
+        quality, similarity = estimate.expected_quality.item, estimate.similarity.item
+        cost, latency = estimate.cost.item, self.performance.latency_ms.item
+        standings = [
+            Standing(
+                registry.names[position],
+                score,
+                quality(position),
+                similarity(position),
+                unless_nan(cost(position)),
+                unless_nan(latency(position)),
+            )
+            for position, score in zip(at, scores.tolist(), strict=True)
+        ]
         if registry.all_embedded:
             return standings
         has_vector = registry.embedded[positions].tolist()
@@ -516,17 +531,27 @@ class Router:
         ]
 
 
+def greatest(values: Floats, most: int) -> Positions:
+    """Return where the greatest of some values are, the greatest first, at most so many."""
+    if len(values) <= SORTED_AS_A_WHOLE:
+        return values.argsort()[: -most - 1 : -1]
+    places = values.argpartition(-most)[-most:]
+    return places[values[places].argsort()[::-1]]
+
+
 def known(values: Floats) -> list[float | None]:
     """Return builtin floats, None for NaN."""
-    # NaN alone differs from itself.
-    return [value if value == value else None for value in values.tolist()]
+    return [unless_nan(value) for value in values.tolist()]
 
 
 def number(value: np.float64) -> float | None:
     """Return a builtin float, None for NaN."""
-    # A comparison with itself is several times faster than np.isnan on a scalar.
-    plain = float(value)
-    return plain if plain == plain else None
+    return unless_nan(float(value))
+
+
+def unless_nan(value: float) -> float | None:
+    """Return a number, None for NaN, which alone differs from itself."""
+    return value if value == value else None
 
 
 def _count(outcomes: int) -> str:

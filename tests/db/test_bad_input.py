@@ -103,7 +103,7 @@ REGISTRATIONS = [
     ({"capability_embedding": [0.0] * 384}, "is all zeros"),
     ({"capability_embedding": [NAN] * 384}, "not a finite number"),
     ({"capability_embedding": [1.0] * 383 + [INFINITY]}, "not a finite number"),
-    ({"capability_embedding": [1.0] * 383 + [None]}, "not a finite number"),
+    ({"capability_embedding": [1.0] * 383 + [None]}, "flat array"),
     ({"capability_embedding": [[1.0] * 192, [1.0] * 192]}, "flat array"),
 ]
 
@@ -153,7 +153,7 @@ ROUTINGS = [
     ({"embedding": [0.0] * 384}, "is all zeros"),
     ({"embedding": [NAN] * 384}, "not a finite number"),
     ({"embedding": [1.0] * 383 + [-INFINITY]}, "not a finite number"),
-    ({"embedding": [1.0] * 383 + [None]}, "not a finite number"),
+    ({"embedding": [1.0] * 383 + [None]}, "flat array"),
     ({"embedding": [[1.0] * 192, [1.0] * 192]}, "flat array"),
 ]
 

@@ -20,8 +20,8 @@ RUN_CALLERS_QUERIES = {
     *("ruvector_fit_routes", "ruvector_evaluate_routes"),
     *("request_texts", "ruvector_calibrate_router"),
 }
-# A SET clause would cost it a tenth of its throughput; every name in it is qualified.
-QUALIFIES_EVERY_NAME = {"ruvector_record_usage"}
+# A SET clause would cost them a tenth of their throughput; every name in them is qualified.
+QUALIFIES_EVERY_NAME = {"ruvector_record_usage", "ruvector_route", "registry_mark"}
 # Limits that plain SQL could not hold; plpgsql, pinned path, no dynamic SQL.
 SECURITY_DEFINERS = {
     *("count_usage", "open_budget", "close_budget"),
@@ -52,7 +52,7 @@ NOT_DUMPED = {
 }
 
 # Functions of PostgreSQL's own under another type, which only copy the bytes of what they get.
-COPIES_BYTES = [("vectors_as_stored", "byteasend")]
+COPIES_BYTES = [("numbers_as_stored", "byteasend"), ("vectors_as_stored", "byteasend")]
 
 FUNCTIONS = """
 SELECT p.oid, n.nspname AS schema, p.proname AS name, l.lanname AS language, p.prosrc AS source,
@@ -287,3 +287,14 @@ def test_nothing_is_adopted_that_was_there_before():
     for file in [*CHECKOUT.glob("sql/*.sql"), *CHECKOUT.glob("plpython/*.sql")]:
         code = re.sub(r"--.*", "", file.read_text(encoding="utf-8"))
         assert not re.search(r"\bOR REPLACE\b|\bCREATE [^;]{0,40}IF NOT EXISTS\b", code), file.name
+
+
+def test_the_mark_of_the_registry_asks_about_every_table_that_a_copy_is_made_of(shared_db):
+    [(source,)] = rows(
+        shared_db,
+        "SELECT prosrc FROM pg_proc WHERE oid = 'tiny_dancer.registry_mark()'::regprocedure",
+    )
+    asked = re.findall(r"row_security_active\('tiny_dancer\.(\w+)'", source)
+    assert sorted(asked) == sorted(snapshot.KEPT_TABLES + snapshot.LIVE_TABLES)
+    named = re.findall(r"tiny_dancer\.(\w+) \w[,\s;]", source)
+    assert sorted(named) == sorted(snapshot.KEPT_TABLES)

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from tiny_dancer.agents.agent import MAX_TAGS, check_fraction, check_labels
 from tiny_dancer.constraints import NO_DEMANDS, RoutingConstraints
 from tiny_dancer.errors import InvalidArgumentError
+from tiny_dancer.pg.row_text import row_text
+from tiny_dancer.pg.stored_array import stored_numbers
 from tiny_dancer.policies import Weights, check_target
 from tiny_dancer.reasoning import standings_json
 from tiny_dancer.request import Request, check_text, estimate_tokens, unit_vector
@@ -40,10 +42,47 @@ class Call(NamedTuple):
     tags: tuple[str, ...] | None
 
 
-def route(backend: Backend, *arguments: Any) -> tuple[Any, ...]:
-    """Return the columns of ruvector_route."""
-    *demands, context, use_semantic_routes, record = arguments
-    call = prepare_call(backend, *demands)
+def route(
+    backend: Backend,
+    mark: int | None,
+    role: str,
+    request: str | None,
+    optimize_for: str | None,
+    required_capabilities: list[str] | None,
+    max_cost: float | None,
+    max_latency_ms: float | None,
+    min_quality: float | None,
+    excluded_agents: list[str] | None,
+    budget_remaining: float | None,
+    embedding: bytes | None,
+    quality_floor: float | None,
+    cost_weight: float | None,
+    tags: list[str | None] | None,
+    context: str | None,
+    use_semantic_routes: bool | None,
+    record: bool | None,
+) -> str:
+    """Return the columns of ruvector_route as PostgreSQL writes a row.
+
+    The mark is what registry_mark() says in this call, and the role the one that it was called as;
+    the embedding is what numbers_as_stored() makes of it. All else is as ruvector_route takes it.
+    """
+    call = prepare_call(
+        backend,
+        request,
+        optimize_for,
+        required_capabilities,
+        max_cost,
+        max_latency_ms,
+        min_quality,
+        excluded_agents,
+        budget_remaining,
+        None if embedding is None else stored_numbers(embedding),
+        quality_floor,
+        cost_weight,
+        tags,
+        snapshot=backend.snapshots.marked(mark, role),
+    )
     decision = call.router.route(
         call.request,
         call.constraints,
@@ -53,7 +92,7 @@ def route(backend: Backend, *arguments: Any) -> tuple[Any, ...]:
         _exploration(backend, call.configuration.settings) if record else None,
     )
     decision_id = _record(backend, call, decision) if record else None
-    return (
+    return row_text(
         decision.agent_name,
         decision.confidence,
         decision.estimated_cost,
@@ -115,12 +154,14 @@ def prepare_call(
     min_quality: float | None,
     excluded_agents: list[str] | None,
     budget_remaining: float | None,
-    embedding: list[float] | None,
+    embedding: list[float] | NDArray[np.float32] | None,
     quality_floor: float | None,
     cost_weight: float | None,
     tags: list[str | None] | None,
+    *,
+    snapshot: Snapshot | None = None,
 ) -> Call:
-    """Check the arguments, read the snapshot and embed the request."""
+    """Check the arguments, read the snapshot unless the caller did, and embed the request."""
     target = check_target(optimize_for)
     weights = dial(cost_weight, target)
     constraints = _demands(
@@ -133,7 +174,7 @@ def prepare_call(
         quality_floor,
     )
     labels = check_labels(tags, what="tags", most=MAX_TAGS)
-    snapshot = backend.snapshots.current()
+    snapshot = snapshot or backend.snapshots.current()
     configuration = snapshot.configuration
     model = configuration.required_model
     text = check_text(request, what="request", most=configuration.settings.max_request_characters)

@@ -61,15 +61,8 @@ NEVER = """
             WHERE false)
 """
 
-# All that a call with a good copy asks. An executor starts with the parts of a query, so one hash
-# over the epochs (of 64 bits: they differ where it does) costs half of reading each.
-PRESENT = f"""
-SELECT bit_xor(hashtextextended(kind, epoch)) AS mark,
-       {_filtered((*KEPT_TABLES, *LIVE_TABLES))} AS is_filtered,
-       {NEVER} AS never,
-       current_user::text AS role
-FROM tiny_dancer.epochs
-"""
+# All that a call with a good copy asks.
+MARK = "SELECT tiny_dancer.registry_mark() AS mark, current_user::text AS role"
 
 EPOCHS = f"""
 SELECT max(epoch) FILTER (WHERE kind = 'agents') AS agents,
@@ -166,12 +159,20 @@ class SnapshotCache:
 
     def current(self) -> Snapshot:
         """Return the snapshot of the present epochs, kept or newly read."""
-        present: Any = self._backend.row(PRESENT)
-        mark = present["mark"]
-        if self._snapshot is None or self._mark != mark or present["is_filtered"]:
+        present: Any = self._backend.row(MARK)
+        return self.marked(present["mark"], present["role"])
+
+    def marked(self, mark: int | None, role: str) -> Snapshot:
+        """Return the snapshot of the present epochs, whose mark was read already.
+
+        Args:
+            mark: what tiny_dancer.registry_mark() says in this call.
+            role: that it was called as.
+        """
+        if mark is None or self._snapshot is None or self._mark != mark:
             self._mark = mark
             return self._by_epochs()
-        self.role = present["role"]
+        self.role = role
         self.is_live_state_filtered = False
         return self._snapshot[1]
 

@@ -1,15 +1,17 @@
-"""An array of vectors as PostgreSQL has it in memory (src/include/utils/array.h).
+"""An array of vectors or of numbers as PostgreSQL has it in memory (src/include/utils/array.h).
 
 It is 32-bit numbers in the machine's order: its length, which is not sent; the number of its
 dimensions; from where its elements start, the length counted, or 0 where it has no NULLs; its type;
 the size of each dimension, and the lower bound of each. With NULLs a bit follows for each element,
-set where it is there. Of a NULL there is nothing else; any other element is its length, two 16-bit
-numbers and 32-bit floats. All of them start at a multiple of four bytes.
+set where it is there. Of a NULL there is nothing else; any other vector is its length, two 16-bit
+numbers and 32-bit floats, any other number a 32-bit float. All of them start at a multiple of four
+bytes.
 """
 
 from __future__ import annotations
 
 import math
+import struct
 import sys
 from collections.abc import Iterator
 from typing import NamedTuple
@@ -24,6 +26,9 @@ from tiny_dancer.pg.store import VECTOR_HEADER_BYTES
 LENGTH_BYTES = 4
 HEAD_BYTES = 12
 MAX_DIMENSIONS = 6
+# How an array of one dimension and without NULLs starts, whose elements are 32-bit floats.
+FLOAT4_TYPE = 700
+FLAT_NUMBERS = struct.pack("=iiI", 1, 0, FLOAT4_TYPE)
 
 
 class StoredArray(NamedTuple):
@@ -71,6 +76,17 @@ class StoredArray(NamedTuple):
             start = place + LENGTH_BYTES + VECTOR_HEADER_BYTES
             place += _length_of(stored[place : place + LENGTH_BYTES])
             yield np.frombuffer(stored[start:place], np.float32)
+
+
+def stored_numbers(stored: bytes) -> NDArray[np.float32]:
+    """Return a flat array of 32-bit floats, read-only; an empty one of whatever else it is.
+
+    Args:
+        stored: what tiny_dancer.numbers_as_stored() returns.
+    """
+    if not stored.startswith(FLAT_NUMBERS):
+        return np.empty(0, np.float32)
+    return np.frombuffer(stored, np.float32, offset=HEAD_BYTES + 8)
 
 
 def _no_array() -> InvalidArgumentError:

@@ -24,6 +24,7 @@ class Candidates(NamedTuple):
         kept: of several requests, which agents are candidates of which; None where all are.
         cost_scores, latency_scores: ``less_is_better`` of costs and latencies, where they are known
             already; None where a policy that needs them is to work them out.
+        thrift: ``hybrid.thrift`` by the weights of this decision, the same way.
     """
 
     cost: Floats
@@ -34,6 +35,7 @@ class Candidates(NamedTuple):
     kept: NDArray[np.bool_] | None = None
     cost_scores: Floats | None = None
     latency_scores: Floats | None = None
+    thrift: Floats | None = None
 
     def cheapness(self) -> Floats:
         """Return 1 for the cheapest candidate and 0 for the dearest; not to be changed."""

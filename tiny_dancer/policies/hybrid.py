@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 
 from tiny_dancer.policies.candidates import Candidates, Floats, Weights
@@ -11,12 +13,26 @@ from tiny_dancer.policies.normalisation import LEAST_COST
 def balanced(candidates: Candidates, weights: Weights) -> Floats:
     """Score by capability match times the weighted sum of cost, latency and expected quality."""
     total = candidates.expected_quality * weights.quality
-    if weights.cost:
-        total += candidates.cheapness() * weights.cost
-    if weights.latency:
-        total += candidates.speed() * weights.latency
+    spared = candidates.thrift
+    if spared is None:
+        spared = thrift(weights, candidates.cheapness, candidates.speed)
+    if spared is not None:
+        total += spared
     total *= candidates.match
     return total
+
+
+def thrift(
+    weights: Weights, cheapness: Callable[[], Floats], speed: Callable[[], Floats]
+) -> Floats | None:
+    """Return the weighted sum of cost and latency scores, None where neither counts.
+
+    It is the same for all requests of a length, and the greater part of a balanced score's work.
+    """
+    if not weights.latency:
+        return cheapness() * weights.cost if weights.cost else None
+    spared = speed() * weights.latency
+    return cheapness() * weights.cost + spared if weights.cost else spared
 
 
 def quality_per_dollar(candidates: Candidates, weights: Weights) -> Floats:
