@@ -18,6 +18,7 @@ from tiny_dancer.predictors.log_odds_heads import JoinedHeads
 from tiny_dancer.predictors.log_odds_pool import LogOddsPool
 from tiny_dancer.predictors.observations import Floats, Observations
 from tiny_dancer.predictors.predictor import Description, QualityPredictor, Tensors
+from tiny_dancer.predictors.principal_components import PrincipalComponents
 from tiny_dancer.training.held_back import all_but
 from tiny_dancer.training.loss import RowNumbers
 from tiny_dancer.training.progress import Progress
@@ -32,9 +33,12 @@ class MeanOfPredictors(QualityPredictor):
         folds: parts that are held back in turn to judge the members.
         least_weight: members with a smaller share of the weights are dropped, for they cost
             time in every decision.
-        seed: of the folds.
+        components: members see so many principal components of longer embeddings; 0 for all of
+            an embedding.
+        seed: of the folds, and of the components.
 
     Attributes:
+        components_: of the embeddings of all rows; None where members see the embeddings.
         members_: those kept, fitted on all rows.
         pool_: their weights, and a shift for each agent.
         losses_: cross-validated cross-entropy of every member by its kind, of the agents'
@@ -49,6 +53,7 @@ class MeanOfPredictors(QualityPredictor):
         *,
         folds: int = 4,
         least_weight: float = 0.05,
+        components: int = 0,
         seed: int = 0,
     ) -> None:
         if folds < 2:
@@ -56,11 +61,18 @@ class MeanOfPredictors(QualityPredictor):
         self.members = tuple(members)
         self.folds = folds
         self.least_weight = least_weight
+        self.components = components
         self.seed = seed
 
     def _learn(self, observations: Observations, progress: Progress) -> None:
         if not self.members:
             raise InvalidArgumentError("there is no predictor to take the mean of")
+        self.components_ = None
+        if 0 < self.components < self.embedding_dim_:
+            self.components_ = PrincipalComponents.fit(
+                observations.embeddings, self.components, self.seed, progress
+            )
+            observations = self.components_.of(observations)
         parts = observations.folds(self.folds, self.seed)
         stages = len(self.members) * (self.folds + 1)
         self.losses_: dict[str, float] = {}
@@ -119,33 +131,40 @@ class MeanOfPredictors(QualityPredictor):
         self.losses_["means"] = cross_entropy(means, targets, mask)
         self.losses_[self.kind] = cross_entropy(pooled, targets, mask)
 
+    def _seen(self, embeddings: Float32Array) -> Float32Array:
+        """What the members see of embeddings, [d] or [n, d]."""
+        return embeddings if self.components_ is None else self.components_.transform(embeddings)
+
     def _predict_batch(self, embeddings: Float32Array, lexical: Float32Array) -> Floats:
+        seen = self._seen(embeddings)
         if self._joined is not None:
-            return self._joined.predict(embeddings, lexical)
-        odds = np.stack([member._log_odds_batch(embeddings, lexical) for member in self.members_])
+            return self._joined.predict(seen, lexical)
+        odds = np.stack([member._log_odds_batch(seen, lexical) for member in self.members_])
         return self.pool_.pooled(odds)
 
     def _log_odds_batch(self, embeddings: Float32Array, lexical: Float32Array) -> Floats:
         if self._joined is None:
             return super()._log_odds_batch(embeddings, lexical)
-        return np.asarray(self._joined.log_odds(embeddings, lexical), dtype=np.float64)
+        return np.asarray(self._joined.log_odds(self._seen(embeddings), lexical), dtype=np.float64)
 
     def _predict(self, embedding: Float32Array, lexical: Float32Array) -> Floats:
         if self._joined is None:
             return super()._predict(embedding, lexical)
-        return self._joined.predict(embedding, lexical)
+        return self._joined.predict(self._seen(embedding), lexical)
 
     def log_odds_checked(self, embedding: Float32Array, lexical: Float32Array) -> Floats:
         """Return the log-odds of a prediction, a new array [a]; see ``predict_checked``."""
         if self._joined is None:
             return super().log_odds_checked(embedding, lexical)
-        return clipped_log_odds(self._joined.log_odds(embedding, lexical))
+        return clipped_log_odds(self._joined.log_odds(self._seen(embedding), lexical))
 
     def _state(self) -> tuple[Tensors, Description]:
         tensors: Tensors = {
             "mixture": self.pool_.weights.astype(np.float32),
             "shift": self.pool_.shift.astype(np.float32),
         }
+        if self.components_ is not None:
+            tensors["components"] = self.components_.directions
         descriptions = []
         for number, member in enumerate(self.members_):
             own, description = member.to_state()
@@ -158,6 +177,8 @@ class MeanOfPredictors(QualityPredictor):
         cls, tensors: Mapping[str, Float32Array], description: Mapping[str, Any]
     ) -> Self:
         self = cls(())
+        directions = tensors.get("components")
+        self.components_ = None if directions is None else PrincipalComponents(directions)
         self.members_ = []
         for number, member in enumerate(description["members"]):
             prefix = f"{number}."
