@@ -16,6 +16,7 @@ Recurrent Neural Network, NeurIPS 2018.
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -269,8 +270,8 @@ class FastGRNN:
         self._half = np.full(h, 0.5, dtype=np.float32)
         self._zeta = None if weights.zeta == 1.0 else np.full(h, weights.zeta, dtype=np.float32)
         self._reach = np.full(h, weights.zeta + weights.nu, dtype=np.float32)
-        self._single_slope = np.full(h, -0.5 * weights.zeta, dtype=np.float32)
-        self._single_offset = np.full(h, 0.5 * weights.zeta + weights.nu, dtype=np.float32)
+        self._single_slope = np.full(h, self.single_slope, dtype=np.float32)
+        self._single_offset = np.full(h, self.single_offset, dtype=np.float32)
 
     def step(self, x: ArrayLike, h: ArrayLike) -> Float32Array:
         """Take one step.
@@ -316,16 +317,35 @@ class FastGRNN:
         _require_finite(products, x, None)
         return self.forward_products(products)
 
+    def single_rows(self) -> tuple[Float32Array, Float32Array]:
+        """The sums of one step from the zero state as one product, whatever the form.
+
+        Returns:
+            What an input is multiplied with, [2H, D], and what is added then, [2H]: first the
+            update's, then half the gate's. With u and g, the tanh of each, the state after the step
+            is u times ``single_offset`` and u · g times ``single_slope``.
+        """
+        product = functools.reduce(np.dot, self._w)
+        h = self.form.hidden_dim
+        gate, update = (product * 0.5, product) if self._tied else (product[:, :h], product[:, h:])
+        rows = np.ascontiguousarray(np.concatenate((update, gate), axis=1).T, dtype=np.float32)
+        return rows, np.concatenate((self._b[h:], self._b[:h]))
+
     @property
-    def input_rows(self) -> Float32Array:
-        """What an input is multiplied with first, [P, D]; see ``forward_products``."""
-        return self._w[0].T
+    def single_offset(self) -> float:
+        """See ``single_rows``."""
+        return 0.5 * self.weights.zeta + self.weights.nu
+
+    @property
+    def single_slope(self) -> float:
+        """See ``single_rows``."""
+        return -0.5 * self.weights.zeta
 
     def forward_products(self, products: Float32Array) -> Float32Array:
-        """Finish ``forward_single`` where x · input_rows is known. Nothing is checked.
+        """Finish ``forward_single`` where the first product is known. Nothing is checked.
 
         Args:
-            products: finite, [P] or [n, P]; may be overwritten.
+            products: with the first factor of W; finite, [P] or [n, P]; may be overwritten.
 
         Returns:
             The state after one step, [H] or [n, H].

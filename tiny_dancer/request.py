@@ -15,6 +15,8 @@ from tiny_dancer.errors import InvalidArgumentError
 
 CHARACTERS_PER_TOKEN = 4
 ORDINARY_LENGTHS = (1e-12, 1e12)
+# A square of a length that differs from 1 by less moves no similarity by as much as it is rounded.
+LEAST_STRETCH = 1e-6
 
 
 class Request(NamedTuple):
@@ -111,7 +113,11 @@ def _ordinary(values: ArrayLike, dimension: int | None) -> NDArray[np.float32] |
         return None
     # In 64 bits no square of a 32-bit float overflows; switching NumPy's warning off takes longer.
     wide = vector.astype(np.float64)
-    length = math.sqrt(wide.dot(wide))
+    squares = float(wide.dot(wide))
+    # The vectors of models are of that length already.
+    if abs(squares - 1.0) <= LEAST_STRETCH:
+        return vector
+    length = math.sqrt(squares)
     # Outside these a sum of squares of 32-bit floats loses its precision, or is not finite.
     if not (ORDINARY_LENGTHS[0] < length < ORDINARY_LENGTHS[1]):
         return None

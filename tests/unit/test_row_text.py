@@ -29,8 +29,3 @@ def test_a_backslash_stands_for_itself():
 @pytest.mark.parametrize("number", [0.1 + 0.2, 1e-300, 5e-324, 1.7976931348623157e308, -0.0])
 def test_numbers_are_read_as_they_were(number):
     assert float(columns(row_text(number))[0]) == number
-
-
-def test_what_is_no_builtin_is_refused():
-    with pytest.raises(KeyError):
-        row_text([1.0])

@@ -155,6 +155,10 @@ class RouterModel:
         """Whether a prediction needs lexical features."""
         return self.predictor.lexical_dim_ > 0
 
+    def wording(self, text: str) -> Float32Array | None:
+        """Return the lexical features of a request, None where a prediction needs none."""
+        return lexical_features.lexical_features(text) if self.goes_by_wording else None
+
     def predict(self, embedding: Float32Array, lexical: Float32Array | None) -> Floats:
         """Predict for one request, [d] and [COUNT] → [a]. In every decision, so nothing is checked.
 

@@ -190,21 +190,12 @@ def prepare_call(
         router,
         configuration,
         text,
-        Request(estimate_tokens(text), vector, _wording(snapshot, text)),
+        Request(estimate_tokens(text), vector, snapshot.wording(text)),
         constraints,
         target,
         weights,
         labels,
     )
-
-
-def _wording(snapshot: Snapshot, text: str) -> NDArray[np.float32] | None:
-    """Return the lexical features of a request, where what was learned goes by them."""
-    if not snapshot.goes_by_wording:
-        return None
-    from tiny_dancer.lexical_features import lexical_features
-
-    return lexical_features(text)
 
 
 def _demands(*demands: Any) -> RoutingConstraints:

@@ -6,27 +6,19 @@ PL/Python turns each column of a row into a text by itself, and PostgreSQL reads
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from types import NoneType
-from typing import Any
+
+def row_text(*values: str | float | bool | None) -> str:
+    """Return a row of these values; a number's repr is the shortest text read as that number."""
+    columns = [
+        "" if value is None else quoted(value) if isinstance(value, str) else repr(value)
+        for value in values
+    ]
+    return f"({','.join(columns)})"
 
 
 def quoted(text: str) -> str:
     """Return a text as a column of a row."""
-    escaped = text.replace("\\", "\\\\").replace('"', '""')
+    if "\\" in text:
+        text = text.replace("\\", "\\\\")
+    escaped = text.replace('"', '""')
     return f'"{escaped}"'
-
-
-# A number's repr is the shortest text that is read as the same number.
-COLUMNS: dict[type, Callable[[Any], str]] = {
-    NoneType: lambda _: "",
-    bool: repr,
-    float: repr,
-    int: repr,
-    str: quoted,
-}
-
-
-def row_text(*values: str | float | bool | None) -> str:
-    """Return a row of these values, which are of the builtin types."""
-    return f"({','.join([COLUMNS[type(value)](value) for value in values])})"

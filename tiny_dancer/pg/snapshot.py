@@ -21,6 +21,7 @@ from tiny_dancer.settings import Settings
 if TYPE_CHECKING:
     from tiny_dancer.learning.router_model import RouterModel
     from tiny_dancer.pg.backend import Backend
+    from tiny_dancer.weights import Float32Array
 
 # Every table that a copy is made of, and every one that live state is read from.
 KEPT_TABLES = (
@@ -121,6 +122,10 @@ class Snapshot(NamedTuple):
     def goes_by_wording(self) -> bool:
         """Whether expected qualities depend on the wording of a request."""
         return self.router_model is not None and self.router_model.goes_by_wording
+
+    def wording(self, text: str) -> Float32Array | None:
+        """Return the lexical features of a request, where expected qualities depend on them."""
+        return None if self.router_model is None else self.router_model.wording(text)
 
 
 class Epochs(NamedTuple):

@@ -102,8 +102,8 @@ class ClusterTable(LogOddsHeads):
     def _rows(self) -> tuple[Float32Array, Float32Array]:
         return self._clusters.directions, -self._clusters.offset
 
-    def _features(self, sums: Float32Array) -> Float32Array:
-        return softmax(sums)
+    def _features(self, sums: Float32Array, out: Float32Array) -> None:
+        softmax(sums, out)
 
     def _state(self) -> tuple[Tensors, Description]:
         tensors = {**self._inputs.tensors(), **self._clusters.tensors(), "heads": self._heads}

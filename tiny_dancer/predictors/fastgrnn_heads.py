@@ -90,16 +90,23 @@ class FastGRNNHeads(LogOddsHeads):
         self.validation_loss_, self.epochs_ = trained.validation_loss, trained.epochs
         self._inputs = inputs
         self._encoder = FastGRNN(trained.weights)
+        self._single_rows = self._encoder.single_rows()
         self._heads = np.ascontiguousarray(trained.head)
         self._offset = trained.bias
 
     @property
     def _rows(self) -> tuple[Float32Array, Float32Array]:
-        rows = self._encoder.input_rows
-        return rows, np.zeros(len(rows), dtype=np.float32)
+        return self._single_rows
 
-    def _features(self, sums: Float32Array) -> Float32Array:
-        return self._encoder.forward_products(sums)
+    def _features(self, sums: Float32Array, out: Float32Array) -> None:
+        # The state is linear in the update and in its product with the gate, and so are the heads.
+        np.tanh(sums, out=out)
+        half = out.shape[-1] // 2
+        out[..., half:] *= out[..., :half]
+
+    def _on_features(self) -> Float32Array:
+        parts = (self._encoder.single_offset, self._encoder.single_slope)
+        return np.concatenate([np.float32(part) * self._heads for part in parts], axis=1)
 
     def _state(self) -> tuple[Tensors, Description]:
         # After one step from zero U never had a gradient: it is left out, and is zero again.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Self
+from typing import NamedTuple, Self
 
 import numpy as np
 
@@ -40,16 +40,21 @@ class LogOddsHeads(QualityPredictor):
         """
 
     @abstractmethod
-    def _features(self, sums: Float32Array) -> Float32Array:
-        """Features from these sums, [p] → [f] or [n, p] → [n, f]; it may overwrite them."""
+    def _features(self, sums: Float32Array, out: Float32Array) -> None:
+        """Put the features made of these sums, [p] or [n, p], into ``out``; may overwrite both."""
+
+    def _on_features(self) -> Float32Array:
+        """The heads as they are on the features, [a, f]."""
+        return self._heads
 
     def _log_odds_of(self, points: Float32Array) -> Float32Array:
         """Log-odds of standardised requests, [k] → [a] or [n, k] → [n, a]."""
-        features = points
+        features, heads = points, self._on_features()
         if self._rows is not None:
             rows, shift = self._rows
-            features = self._features(points.dot(rows.T) + shift)
-        odds: Float32Array = features.dot(self._heads.T)
+            features = np.empty((*points.shape[:-1], heads.shape[1]), dtype=np.float32)
+            self._features(points.dot(rows.T) + shift, features)
+        odds: Float32Array = features.dot(heads.T)
         odds += self._offset
         return odds
 
@@ -64,26 +69,39 @@ class LogOddsHeads(QualityPredictor):
         return probabilities(self._log_odds_of(self._inputs.transform(embedding, lexical)))
 
 
+class Member(NamedTuple):
+    """A predictor that makes features.
+
+    Attributes:
+        heads: the predictor.
+        sums: which of the sums it makes them from.
+        features: where they stand among all features.
+    """
+
+    heads: LogOddsHeads
+    sums: slice
+    features: slice
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class JoinedHeads:
     """Several predictors and their pool as one: the request is read once, and met by one product.
 
     Attributes:
         least, greatest: how far a column of a request counts, float32 [k].
-        members: those that make features, and which sums each makes them from.
-        rows: of these members, one below the other, and then of those that are linear in the
-            request, times their weights: float32 [Σp, k + 1] or [Σp + a, k + 1]. How requests are
+        members: those that make features.
+        rows: of these members, one below the other, float32 [Σp, k + 1]. How requests are
             standardised is folded into them, and what is added to the products.
-        heads: on the features, side by side, times their weights, float32 [a, Σf].
-        offset: float32 [a]; folded into the rows, too, where some are of agents.
+        heads: on the features, side by side, and then on the request, times the weights of the
+            predictors, float32 [a, Σf + k + 1]; those of predictors that are linear in it, and
+            what is added in the end.
     """
 
     least: Float32Array
     greatest: Float32Array
-    members: tuple[tuple[LogOddsHeads, slice], ...]
+    members: tuple[Member, ...]
     rows: Float32Array
     heads: Float32Array
-    offset: Float32Array
 
     @classmethod
     def of(cls, members: Sequence[QualityPredictor], weights: Floats, shift: Floats) -> Self | None:
@@ -97,30 +115,31 @@ class JoinedHeads:
         alike = [member for member in members if isinstance(member, LogOddsHeads)]
         if len(alike) < len(members) or any(m._inputs != alike[0]._inputs for m in alike):
             return None
+        inputs = alike[0]._inputs
         weighted = list(zip(alike, weights.astype(np.float32), strict=True))
         offset = np.asarray(
             sum((weight * member._offset for member, weight in weighted), shift), dtype=np.float32
         )
-        rows, shifts, spans, end = [], [], [], 0
-        heads = [np.zeros((len(offset), 0), np.float32)]
+        linear = np.zeros((len(offset), inputs.length), np.float32)
+        places: list[Member] = []
+        rows, shifts = [np.zeros((0, inputs.length), np.float32)], [np.zeros(0, np.float32)]
+        heads, sums_end, features_end = [], 0, 0
         for member, weight in weighted:
-            if (own := member._rows) is not None:
-                spans.append((member, slice(end, end + len(own[1]))))
-                rows.append(own[0])
-                shifts.append(own[1])
-                heads.append(weight * member._heads)
-                end += len(own[1])
-        linear = [weight * member._heads for member, weight in weighted if member._rows is None]
-        if linear:
-            rows.append(np.sum(linear, axis=0))
-            shifts.append(offset)
-        inputs = alike[0]._inputs
+            own = member._on_features()
+            if member._rows is None:
+                linear += weight * own
+                continue
+            rows.append(member._rows[0])
+            shifts.append(member._rows[1])
+            heads.append(weight * own)
+            sums = slice(sums_end, sums_end := sums_end + len(shifts[-1]))
+            features = slice(features_end, features_end := features_end + own.shape[1])
+            places.append(Member(member, sums, features))
         return cls(
             *inputs.bounds(),
-            tuple(spans),
+            tuple(places),
             inputs.folded(np.concatenate(rows), np.concatenate(shifts)),
-            np.ascontiguousarray(np.concatenate(heads, axis=1), dtype=np.float32),
-            offset,
+            np.ascontiguousarray(np.concatenate([*heads, inputs.folded(linear, offset)], axis=1)),
         )
 
     def predict(self, embeddings: Float32Array, lexical: Float32Array) -> Floats:
@@ -130,15 +149,14 @@ class JoinedHeads:
     def log_odds(self, embeddings: Float32Array, lexical: Float32Array) -> Float32Array:
         """Log-odds of each agent, not clipped, on one request, [a], or on several, [n, a]."""
         one = _ONE if embeddings.ndim == 1 else np.ones((len(embeddings), 1), np.float32)
-        points = np.concatenate((embeddings, lexical, one), axis=-1)
+        met = np.empty((*embeddings.shape[:-1], self.heads.shape[1]), np.float32)
+        points = met[..., -self.rows.shape[1] :]
+        np.concatenate((embeddings, lexical, one), axis=-1, out=points)
         known = points[..., :-1]
         np.minimum(known, self.greatest, out=known)
         np.maximum(known, self.least, out=known)
-        sums: Float32Array = points.dot(self.rows.T)
-        if not self.members:
-            return sums
-        features = [member._features(sums[..., span]) for member, span in self.members]
-        odds: Float32Array = np.concatenate(features, axis=-1).dot(self.heads.T)
-        end = self.members[-1][1].stop
-        odds += sums[..., end:] if end < len(self.rows) else self.offset
+        sums = points.dot(self.rows.T)
+        for member, own, features in self.members:
+            member._features(sums[..., own], met[..., features])
+        odds: Float32Array = met.dot(self.heads.T)
         return odds

@@ -107,8 +107,8 @@ class LogisticHeads(LogOddsHeads):
     def _rows(self) -> None:
         return None
 
-    def _features(self, sums: Float32Array) -> Float32Array:
-        return sums
+    def _features(self, sums: Float32Array, out: Float32Array) -> None:
+        raise NotImplementedError("these heads are on the request itself")
 
     def _state(self) -> tuple[Tensors, Description]:
         return {**self._inputs.tensors(), "heads": self._heads, "offset": self._offset}, {}

@@ -78,18 +78,19 @@ class RequestClusters:
         return cls(np.ascontiguousarray(tensors["directions"]), tensors["cluster_offset"])
 
 
-def softmax(nearness: Float32Array) -> Float32Array:
-    """The softmax along the last axis, [k] or [n, k]; overwrites its argument."""
+def softmax(nearness: Float32Array, out: Float32Array | None = None) -> Float32Array:
+    """The softmax along the last axis, [k] or [n, k], into ``out``; overwrites its argument."""
     if nearness.ndim == 2:
         nearness -= nearness.max(axis=1, keepdims=True)
         np.exp(nearness, nearness)
-        nearness /= nearness.sum(axis=1, keepdims=True)
-        return nearness
-    # In every decision: the same with fewer calls.
-    nearness -= np.maximum.reduce(nearness)
-    np.exp(nearness, nearness)
-    nearness /= np.add.reduce(nearness)
-    return nearness
+        total = nearness.sum(axis=1, keepdims=True)
+    else:
+        # In every decision: the same with fewer calls.
+        nearness -= np.maximum.reduce(nearness)
+        np.exp(nearness, nearness)
+        total = np.add.reduce(nearness)
+    shares: Float32Array = np.divide(nearness, total, out=out)
+    return shares
 
 
 def _sharpness(nearness: Float32Array, breadth: float) -> float:

@@ -73,6 +73,11 @@ class RequestInputs:
         np.maximum(joined, -self.limit, out=joined)
         return joined
 
+    @property
+    def length(self) -> int:
+        """How many columns a request has, d + l."""
+        return len(self.mean)
+
     def bounds(self) -> tuple[Float32Array, Float32Array]:
         """The least and greatest values [d + l] that are told apart before anything is scaled."""
         reach = self.limit / self.factor
