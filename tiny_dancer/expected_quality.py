@@ -15,14 +15,16 @@ from tiny_dancer.tie_rounding import round_similarities
 
 Floats = NDArray[np.float64]
 
+ONE = np.array(1.0)
+
 
 def similarities(embeddings: NDArray[np.float32], request: NDArray[np.float32]) -> Floats:
     """Return the cosines between unit rows [n, d] and a unit vector [d], rounded, shape [n]."""
-    return round_similarities(embeddings @ request)
+    return round_similarities(embeddings.dot(request))
 
 
 def shaded_prior(
-    prior_log_odds: Floats, similarity: Floats, reference: float | Floats, weight: float
+    prior_log_odds: Floats, similarity: Floats, reference: float | Floats, weight: float | Floats
 ) -> Floats:
     """Return the prior quality of each agent, shaded for the request.
 
@@ -30,12 +32,12 @@ def shaded_prior(
         prior_log_odds: shape [n].
         similarity: cosine of each agent's capabilities with the request, shape [n].
         reference: the similarity that changes nothing.
-        weight: log-odds for each unit of similarity.
+        weight: log-odds for each unit of similarity; an array [] saves NumPy from making one.
     """
-    odds = similarity - reference
-    odds *= -weight
+    odds = reference - similarity
+    odds *= weight
     odds -= prior_log_odds
     np.exp(odds, out=odds)
-    odds += 1.0
+    odds += ONE
     quality: Floats = np.reciprocal(odds, out=odds)
     return quality

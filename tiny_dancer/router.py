@@ -172,6 +172,7 @@ class Router:
         self.performance = performance or AgentPerformance(registry, self.settings)
         self.live = live or LiveState.idle(len(registry))
         self.learned = learned
+        self._similarity_weight: Floats = np.array(self.settings.similarity_weight)
         self._latency_scores: Floats | None = None
         self._length_costs: dict[int, LengthCosts] = {}
         self._available: Positions = registry.available.nonzero()[0]
@@ -291,8 +292,9 @@ class Router:
             heads: what was learned says of the request or requests, None for nothing.
         """
         if heads is None or self.learned is None:
-            weight = self.settings.similarity_weight
-            return shaded_prior(self.performance.log_odds, similarity, reference, weight)
+            return shaded_prior(
+                self.performance.log_odds, similarity, reference, self._similarity_weight
+            )
         return self.learned.expected(heads, similarity - reference)
 
     def foreseen(self, estimate: Estimate) -> Floats | None:

@@ -11,6 +11,8 @@ from collections.abc import Iterable, Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+HALF = np.array(0.5)
+
 
 def capability_key(capability: str, aliases: Mapping[str, str] | None = None) -> str:
     """Return the form under which two spellings of one capability are equal.
@@ -67,6 +69,6 @@ def capability_match(similarity: NDArray[np.float64]) -> NDArray[np.float64]:
 
     A factor below zero would turn a ranking round when it is multiplied with a score.
     """
-    match: NDArray[np.float64] = similarity * 0.5
-    match += 0.5
+    match: NDArray[np.float64] = similarity * HALF
+    match += HALF
     return match

@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 
 from tiny_dancer.agents.performance import AgentPerformance
 from tiny_dancer.agents.registry import AgentRegistry, prior_log_odds
+from tiny_dancer.expected_quality import ONE
 from tiny_dancer.learning.router_model import RouterModel
 from tiny_dancer.predictors.linear_heads import log_odds
 from tiny_dancer.predictors.prior_blend import PriorBlend
@@ -164,7 +165,7 @@ class LearnedQuality:
         else:
             odds[..., self._positions] -= heads
         np.exp(odds, out=odds)
-        odds += 1.0
+        odds += ONE
         quality: Floats = np.reciprocal(odds, out=odds)
         return quality
 
