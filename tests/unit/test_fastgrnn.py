@@ -129,6 +129,16 @@ def test_forward_single_is_a_step_from_zero(form):
 
 
 @every_form
+def test_the_sums_of_a_single_step_are_one_product(form):
+    cell = FastGRNN(random_weights(form))
+    x = np.random.default_rng(3).normal(size=form.input_dim).astype(np.float32)
+    rows, shift = cell.single_rows()
+    update, gate = np.split(np.tanh(rows @ x + shift), 2)
+    state = cell.single_offset * update + cell.single_slope * update * gate
+    np.testing.assert_allclose(state, cell.forward_single(x), rtol=2e-5, atol=2e-6)
+
+
+@every_form
 def test_forward_equals_loops(form):
     weights = random_weights(form)
     sequence = np.random.default_rng(4).normal(size=(6, form.input_dim))

@@ -37,6 +37,15 @@ MAKERS = {
     "tied fastgrnn": lambda: FastGRNNHeads(hidden_dim=8, seeds=2, tied=True),
     "mlp": lambda: MLPHeads(hidden_dim=8, seeds=2),
     "mean": lambda: MeanOfPredictors((small_kernel(), small_fastgrnn()), folds=2),
+    "mean on components": lambda: MeanOfPredictors(
+        (
+            FastGRNNHeads(hidden_dim=8, seeds=2, tied=True),
+            LogisticHeads(),
+            ClusterTable(clusters=6),
+        ),
+        folds=2,
+        components=4,
+    ),
     "auto": lambda: AutomaticPredictor((RidgeHeads(), ClusterTable(clusters=6)), folds=2),
 }
 LEARNERS = [name for name in MAKERS if name != "means"]
