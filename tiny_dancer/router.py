@@ -535,7 +535,7 @@ class Router:
 
 def greatest(values: Floats, most: int) -> Positions:
     """Return where the greatest of some values are, the greatest first, at most so many."""
-    if len(values) <= SORTED_AS_A_WHOLE:
+    if len(values) <= max(SORTED_AS_A_WHOLE, most):
         return values.argsort()[: -most - 1 : -1]
     places = values.argpartition(-most)[-most:]
     return places[values[places].argsort()[::-1]]

@@ -76,7 +76,7 @@ def test_ties_go_by_cost_then_latency_then_name():
 
 @pytest.mark.parametrize("count", [1, 3, 4, 5, SORTED_AS_A_WHOLE, SORTED_AS_A_WHOLE + 1, 1000])
 @pytest.mark.parametrize("levels", [2, 5, 10**6])
-@pytest.mark.parametrize("most", [1, 4])
+@pytest.mark.parametrize("most", [1, 4, 1000])
 def test_the_first_ranks_are_those_of_a_full_sort(count, levels, most):
     generator = np.random.default_rng(count * levels)
     prices, latencies = generator.integers(1, 4, (2, count)).astype(float)
@@ -92,6 +92,7 @@ def test_the_first_ranks_are_those_of_a_full_sort(count, levels, most):
 def test_the_greatest_come_first(count):
     values = np.random.default_rng(count).permutation(count).astype(float)
     assert values[greatest(values, 3)].tolist() == [count - 1.0, count - 2.0, count - 3.0][:count]
+    assert values[greatest(values, count)].tolist() == sorted(values, reverse=True)
 
 
 def test_differences_of_a_billionth_are_ties():
