@@ -54,13 +54,13 @@ OUTPUTS = """
 """
 # What tiny_dancer.route() takes, and what ruvector_route() hands to it.
 INNER = """
-    registry_mark bigint, role text, request text, optimize_for text, required_capabilities text[],
+    registry_mark bigint, request text, optimize_for text, required_capabilities text[],
     max_cost float8, max_latency_ms float8, min_quality float8, excluded_agents text[],
     budget_remaining float8, embedding bytea, quality_floor float8, cost_weight float8, tags text[],
     context jsonb, use_semantic_routes boolean, record boolean
 """
 HANDED = """
-    {mark}, current_user, request, optimize_for, required_capabilities, max_cost, max_latency_ms,
+    {mark}, request, optimize_for, required_capabilities, max_cost, max_latency_ms,
     min_quality, excluded_agents, budget_remaining, {vector}, quality_floor, cost_weight, tags,
     context, use_semantic_routes, record
 """
@@ -153,9 +153,9 @@ places = [
 kept = [(place, name, getattr(place, name)) for place, name, _ in places]
 given = plpy.execute(
     'SELECT content, tiny_dancer.numbers_as_stored(embedding) AS embedding,'
-    ' tiny_dancer.registry_mark() AS mark, current_user::text AS role FROM public.request'
+    ' tiny_dancer.registry_mark() AS mark FROM public.request'
 )[0]
-arguments = [given['mark'], given['role'], given['content'], 'balanced', None, None, None, None,
+arguments = [given['mark'], given['content'], 'balanced', None, None, None, None,
              None, None, given['embedding'], None, None, None, None, False, False]
 extension = GD['tiny_dancer/VERSION']
 empty = watched('empty', lambda: None)

@@ -22,7 +22,6 @@ COMMENT ON TYPE tiny_dancer.routing_decision IS 'the columns of ruvector_route';
 
 CREATE FUNCTION tiny_dancer.route(
     registry_mark bigint,
-    role text,
     request text,
     optimize_for text,
     required_capabilities text[],
@@ -43,10 +42,10 @@ LANGUAGE plpython3u VOLATILE PARALLEL RESTRICTED COST 200
 SET search_path = pg_catalog, pg_temp
 AS $$
 if 'tiny_dancer/@VERSION@' not in GD: plpy.execute('SELECT tiny_dancer.boot()')
-return GD['tiny_dancer/@VERSION@'].route(registry_mark, role, request, optimize_for, required_capabilities, max_cost, max_latency_ms, min_quality, excluded_agents, budget_remaining, embedding, quality_floor, cost_weight, tags, context, use_semantic_routes, record)
+return GD['tiny_dancer/@VERSION@'].route(registry_mark, request, optimize_for, required_capabilities, max_cost, max_latency_ms, min_quality, excluded_agents, budget_remaining, embedding, quality_floor, cost_weight, tags, context, use_semantic_routes, record)
 $$;
-COMMENT ON FUNCTION tiny_dancer.route(bigint, text, text, text, text[], float8, float8, float8, text[], float8, bytea, float8, float8, text[], jsonb, boolean, boolean) IS
-    'internal: see ruvector_route; registry_mark by registry_mark(), role the one it was read as, embedding by numbers_as_stored()';
+COMMENT ON FUNCTION tiny_dancer.route(bigint, text, text, text[], float8, float8, float8, text[], float8, bytea, float8, float8, text[], jsonb, boolean, boolean) IS
+    'internal: see ruvector_route; registry_mark by registry_mark(), embedding by numbers_as_stored()';
 
 CREATE FUNCTION @extschema@.ruvector_route(
     request text,
@@ -80,9 +79,9 @@ LANGUAGE plpgsql VOLATILE PARALLEL RESTRICTED COST 200
 AS $$
 DECLARE
     decision tiny_dancer.routing_decision := tiny_dancer.route(
-        tiny_dancer.registry_mark(), current_user, request, optimize_for, required_capabilities, max_cost,
-        max_latency_ms, min_quality, excluded_agents, budget_remaining, tiny_dancer.numbers_as_stored(embedding),
-        quality_floor, cost_weight, tags, context, use_semantic_routes, record);
+        tiny_dancer.registry_mark(), request, optimize_for, required_capabilities, max_cost, max_latency_ms,
+        min_quality, excluded_agents, budget_remaining, tiny_dancer.numbers_as_stored(embedding), quality_floor,
+        cost_weight, tags, context, use_semantic_routes, record);
 BEGIN
     agent_name := decision.agent_name;
     confidence := decision.confidence;

@@ -213,3 +213,61 @@ def test_a_policy_on_live_state_is_judged_in_every_call(four, reader, table, usi
         reader.execute("SELECT set_config('app.tenant', %s, false)", [tenant])
         hidden = {"usage": {basis, "busy"}, "leases": {"prior and 9 outcomes", "free"}}
         assert shown() == hidden[table]
+
+
+def mark(session):
+    return session.execute("SELECT tiny_dancer.registry_mark() AS mark").fetchone().mark
+
+
+def route_by(session, registry_mark):
+    """Call by hand what ruvector_route calls, with whatever mark."""
+    return session.execute(
+        "SELECT * FROM tiny_dancer.route(%s, 'Say hello', 'cost', NULL, NULL, NULL, NULL, NULL,"
+        " NULL, NULL, NULL, NULL, NULL, NULL, false, false)",
+        [registry_mark],
+    ).fetchone()
+
+
+@pytest.mark.parametrize("table", CACHED_TABLES)
+def test_a_right_mark_gives_nobody_a_copy_that_he_may_not_read(four, new_role, table):
+    name = new_role("half")
+    execute(four, "SELECT tiny_dancer.grant_usage({})", sql.Literal(name))
+    execute(four, "REVOKE SELECT ON tiny_dancer.{} FROM {}", *map(sql.Identifier, (table, name)))
+    known = mark(four)
+    assert route_by(four, known).agent_name == "llama-2"
+    execute(four, "SET ROLE {}", sql.Identifier(name))
+    with refused("42501", f"permission denied for table {table}"):
+        route_by(four, known)
+    four.execute("RESET ROLE")
+    assert route_by(four, known).agent_name == "llama-2"
+
+
+def test_a_right_mark_does_not_lift_row_level_security(four, reader_name):
+    enable_policy(four, "name LIKE 'g%'")
+    known = mark(four)
+    for _ in range(2):
+        execute(four, "SET ROLE {}", sql.Identifier(reader_name))
+        assert mark(four) is None
+        assert route_by(four, known).agent_name == "gpt-3.5"
+        four.execute("RESET ROLE")
+        assert route_by(four, known).agent_name == "llama-2"
+
+
+@pytest.mark.parametrize("wrong", [None, 0, -1, 2**63 - 1])
+def test_a_wrong_mark_neither_helps_nor_stays(four, wrong):
+    assert route_by(four, wrong).agent_name == "llama-2"
+    four.execute("SELECT ruvector_remove_agent('llama-2')")
+    assert route_by(four, wrong).agent_name == "gpt-3.5"
+    assert chosen(four, optimize_for="cost") == "gpt-3.5"
+
+
+def test_a_mark_that_is_yet_to_come_is_not_believed(four):
+    """Epochs are numbers of a sequence, so the next mark can be worked out."""
+    with four.transaction(force_rollback=True):
+        four.execute("SELECT ruvector_remove_agent('llama-2')")
+        four.execute("SELECT ruvector_remove_agent('gpt-3.5')")
+        later = mark(four)
+    assert route_by(four, later).agent_name == "llama-2"
+    four.execute("SELECT ruvector_remove_agent('llama-2')")
+    assert chosen(four, optimize_for="cost") == "gpt-3.5"
+    assert route_by(four, later).agent_name == "gpt-3.5"

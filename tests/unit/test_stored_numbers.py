@@ -23,7 +23,9 @@ def test_the_first_index_does_not_matter():
 
 
 @pytest.mark.parametrize(
-    "other", [stored(), stored(2, 2), stored(2, start=32), b""], ids=["empty", "2-D", "NULLs", "-"]
+    "other",
+    [stored(), stored(2, 2), stored(2, start=32), b"", stored(3)[:15], stored(3)[:-1]],
+    ids=["empty", "2-D", "NULLs", "nothing", "a head alone", "cut short"],
 )
 def test_what_is_not_flat_has_no_numbers(other):
     assert stored_numbers(other).shape == (0,)

@@ -8,6 +8,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from tiny_dancer.pg.boundary import server_error_class
+from tiny_dancer.pg.current_role import current_role_reader
 from tiny_dancer.pg.live_state import LiveRouters
 from tiny_dancer.pg.snapshot import SnapshotCache
 
@@ -39,6 +40,7 @@ class Backend:
     def __init__(self, plpy: Any) -> None:
         self.plpy = plpy
         self.server_error = server_error_class(plpy)
+        self.current_role = current_role_reader()
         self.snapshots = SnapshotCache(self)
         self.live = LiveRouters(self)
         self._plans: dict[str, Any] = {}

@@ -45,7 +45,6 @@ class Call(NamedTuple):
 def route(
     backend: Backend,
     mark: int | None,
-    role: str,
     request: str | None,
     optimize_for: str | None,
     required_capabilities: list[str] | None,
@@ -64,8 +63,8 @@ def route(
 ) -> str:
     """Return the columns of ruvector_route as PostgreSQL writes a row.
 
-    The mark is what registry_mark() says in this call, and the role the one that it was called as;
-    the embedding is what numbers_as_stored() makes of it. All else is as ruvector_route takes it.
+    The mark is what registry_mark() says in this call, the embedding what numbers_as_stored() makes
+    of it. All else is as ruvector_route takes it.
     """
     call = prepare_call(
         backend,
@@ -81,7 +80,7 @@ def route(
         quality_floor,
         cost_weight,
         tags,
-        snapshot=backend.snapshots.marked(mark, role),
+        snapshot=backend.snapshots.marked(mark),
     )
     decision = call.router.route(
         call.request,

@@ -63,7 +63,7 @@ NEVER = """
 """
 
 # All that a call with a good copy asks.
-MARK = "SELECT tiny_dancer.registry_mark() AS mark, current_user::text AS role"
+MARK = "SELECT tiny_dancer.registry_mark() AS mark"
 
 EPOCHS = f"""
 SELECT max(epoch) FILTER (WHERE kind = 'agents') AS agents,
@@ -72,8 +72,7 @@ SELECT max(epoch) FILTER (WHERE kind = 'agents') AS agents,
        max(epoch) FILTER (WHERE kind = 'settings') AS settings,
        {_filtered(KEPT_TABLES)} AS is_filtered,
        {_filtered(LIVE_TABLES)} AS is_live_state_filtered,
-       {NEVER} AS never,
-       current_user::text AS role
+       {NEVER} AS never
 FROM tiny_dancer.epochs
 """
 
@@ -147,39 +146,52 @@ class SnapshotCache:
     """Keeps the latest snapshot of a backend as long as its epochs are the present ones.
 
     Attributes:
-        role: of the latest call.
+        role: oid of that of the latest call.
         is_live_state_filtered: whether row-level security hides some of the tables of live state
             from that role.
     """
 
     def __init__(self, backend: Backend) -> None:
         self._backend = backend
-        self.role = ""
+        self.role = 0
         self.is_live_state_filtered = False
         self._configuration: tuple[tuple[int, int], Configuration] | None = None
         self._snapshot: tuple[Epochs, Snapshot] | None = None
         self._mark: int | None = None
+        self._entitled: set[int] = set()
         self._registries = RegistryReader(backend)
         self._router_models = ActiveRouterModel(backend)
 
     def current(self) -> Snapshot:
         """Return the snapshot of the present epochs, kept or newly read."""
         present: Any = self._backend.row(MARK)
-        return self.marked(present["mark"], present["role"])
+        self.role, mark = self._backend.current_role(), present["mark"]
+        if mark is None or self._snapshot is None or self._mark != mark:
+            self._mark = None
+            snapshot = self._by_epochs()
+            self._mark, self._entitled = mark, set()
+        else:
+            self.is_live_state_filtered = False
+            snapshot = self._snapshot[1]
+        if mark is not None:
+            self._entitled.add(self.role)
+        return snapshot
 
-    def marked(self, mark: int | None, role: str) -> Snapshot:
-        """Return the snapshot of the present epochs, whose mark was read already.
+    def marked(self, mark: int | None) -> Snapshot:
+        """Return the snapshot of the present epochs to a caller who read their mark.
+
+        The caller may be anybody with any number: a role gets the copy by it only after
+        ``current`` found, in this session, that it may see all that the copy was made of.
 
         Args:
             mark: what tiny_dancer.registry_mark() says in this call.
-            role: that it was called as.
         """
-        if mark is None or self._snapshot is None or self._mark != mark:
-            self._mark = mark
-            return self._by_epochs()
+        kept, role = self._snapshot, self._backend.current_role()
+        if kept is None or mark is None or mark != self._mark or role not in self._entitled:
+            return self.current()
         self.role = role
         self.is_live_state_filtered = False
-        return self._snapshot[1]
+        return kept[1]
 
     def _by_epochs(self) -> Snapshot:
         """Return the snapshot of the present epochs, each of which is looked at."""
@@ -202,7 +214,6 @@ class SnapshotCache:
 
     def _epochs(self) -> Epochs:
         row: Any = self._backend.row(EPOCHS)
-        self.role = row["role"]
         self.is_live_state_filtered = row["is_live_state_filtered"]
         return Epochs(
             row["agents"],

@@ -84,7 +84,7 @@ def stored_numbers(stored: bytes) -> NDArray[np.float32]:
     Args:
         stored: what tiny_dancer.numbers_as_stored() returns.
     """
-    if not stored.startswith(FLAT_NUMBERS):
+    if not stored.startswith(FLAT_NUMBERS) or len(stored) < HEAD_BYTES + 8 or len(stored) % 4:
         return np.empty(0, np.float32)
     return np.frombuffer(stored, np.float32, offset=HEAD_BYTES + 8)
 
