@@ -19,6 +19,30 @@ $$;
 COMMENT ON FUNCTION @extschema@.ruvector_create_route(text, text, text, integer, real[], jsonb, text[], float8) IS
     'makes a semantic route to an agent; one of that name is replaced as a whole';
 
+-- As with ruvector_route: what is around a match counts.
+
+CREATE FUNCTION tiny_dancer.semantic_route(
+    routes_mark bigint,
+    query text,
+    top_k integer,
+    context jsonb,
+    embedding bytea,
+    consume boolean,
+    OUT route_name text,
+    OUT similarity float8,
+    OUT target_agent text,
+    OUT confidence float8,
+    OUT target_active boolean
+) RETURNS SETOF record
+LANGUAGE plpython3u VOLATILE PARALLEL UNSAFE COST 200 ROWS 3
+SET search_path = pg_catalog, pg_temp
+AS $$
+if 'tiny_dancer/@VERSION@' not in GD: plpy.execute('SELECT tiny_dancer.boot()')
+return GD['tiny_dancer/@VERSION@'].semantic_route(routes_mark, query, top_k, context, embedding, consume)
+$$;
+COMMENT ON FUNCTION tiny_dancer.semantic_route(bigint, text, integer, jsonb, bytea, boolean) IS
+    'internal: see ruvector_semantic_route; routes_mark by routes_mark(), embedding by numbers_as_stored()';
+
 CREATE FUNCTION @extschema@.ruvector_semantic_route(
     query text,
     top_k integer DEFAULT 3,
@@ -31,11 +55,14 @@ CREATE FUNCTION @extschema@.ruvector_semantic_route(
     OUT confidence float8,
     OUT target_active boolean
 ) RETURNS SETOF record
-LANGUAGE plpython3u VOLATILE PARALLEL UNSAFE COST 200 ROWS 3
-SET search_path = pg_catalog, pg_temp
+LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE COST 200 ROWS 3
 AS $$
-if 'tiny_dancer/@VERSION@' not in GD: plpy.execute('SELECT tiny_dancer.boot()')
-return GD['tiny_dancer/@VERSION@'].semantic_route(query, top_k, context, embedding, consume)
+BEGIN
+    RETURN QUERY
+    SELECT m.route_name, m.similarity, m.target_agent, m.confidence, m.target_active
+    FROM tiny_dancer.semantic_route(
+        tiny_dancer.routes_mark(), query, top_k, context, tiny_dancer.numbers_as_stored(embedding), consume) m;
+END
 $$;
 COMMENT ON FUNCTION @extschema@.ruvector_semantic_route(text, integer, jsonb, real[], boolean) IS
     'the semantic routes that the query means, best first; no row where it means none; consume counts a pass of the first';

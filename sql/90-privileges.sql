@@ -91,6 +91,8 @@ BEGIN ATOMIC
         ('usage', 'function', 'rolled_period', 'EXECUTE'),
         ('usage', 'function', 'rolled_usage', 'EXECUTE'),
         ('usage', 'function', 'route', 'EXECUTE'),
+        ('usage', 'function', 'routes_mark', 'EXECUTE'),
+        ('usage', 'function', 'semantic_route', 'EXECUTE'),
         ('usage', 'function', 'slot_holders', 'EXECUTE'),
         ('usage', 'function', 'tag_budgets', 'EXECUTE'),
         ('usage', 'function', 'take_route_pass', 'EXECUTE'),

@@ -11,6 +11,7 @@ from psycopg.rows import namedtuple_row
 from tiny_dancer.pg import classifier_cache, route_snapshot, snapshot
 
 CHECKOUT = Path(__file__).parents[2]
+KEPT = snapshot.KEPT_TABLES + snapshot.LIVE_TABLES
 PINNED = ["search_path=pg_catalog, pg_temp"]
 
 # They run a query of the caller's, as the caller and on the caller's path.
@@ -21,7 +22,10 @@ RUN_CALLERS_QUERIES = {
     *("request_texts", "ruvector_calibrate_router"),
 }
 # A SET clause would cost them a tenth of their throughput; every name in them is qualified.
-QUALIFIES_EVERY_NAME = {"ruvector_record_usage", "ruvector_route", "registry_mark"}
+QUALIFIES_EVERY_NAME = {
+    *("ruvector_record_usage", "ruvector_route", "ruvector_semantic_route"),
+    *("registry_mark", "routes_mark"),
+}
 # Limits that plain SQL could not hold; plpgsql, pinned path, no dynamic SQL.
 SECURITY_DEFINERS = {
     *("count_usage", "open_budget", "close_budget"),
@@ -289,12 +293,26 @@ def test_nothing_is_adopted_that_was_there_before():
         assert not re.search(r"\bOR REPLACE\b|\bCREATE [^;]{0,40}IF NOT EXISTS\b", code), file.name
 
 
-def test_the_mark_of_the_registry_asks_about_every_table_that_a_copy_is_made_of(shared_db):
+@pytest.mark.parametrize(
+    ("function", "hiding", "never_executed"),
+    [
+        ("registry_mark", snapshot._filtered(KEPT), snapshot.NEVER),
+        ("routes_mark", route_snapshot.EPOCHS, route_snapshot.EPOCHS),
+    ],
+)
+def test_a_mark_asks_about_every_table_that_a_copy_is_made_of(
+    shared_db, function, hiding, never_executed
+):
     [(source,)] = rows(
         shared_db,
-        "SELECT prosrc FROM pg_proc WHERE oid = 'tiny_dancer.registry_mark()'::regprocedure",
+        f"SELECT prosrc FROM pg_proc WHERE oid = 'tiny_dancer.{function}()'::regprocedure",
     )
-    asked = re.findall(r"row_security_active\('tiny_dancer\.(\w+)'", source)
-    assert sorted(asked) == sorted(snapshot.KEPT_TABLES + snapshot.LIVE_TABLES)
-    named = re.findall(r"tiny_dancer\.(\w+) \w[,\s;]", source)
-    assert sorted(named) == sorted(snapshot.KEPT_TABLES)
+    asked = r"row_security_active\('tiny_dancer\.(\w+)'"
+    assert sorted(re.findall(asked, source)) == sorted(re.findall(asked, hiding))
+    exists = r"EXISTS \((.*?)\n\s*WHERE false\)"
+    found, expected = (
+        sorted(re.findall(r"tiny_dancer\.(\w+)", re.search(exists, text, re.DOTALL)[1]))
+        for text in (source, never_executed)
+    )
+    assert found == expected
+    assert len(found) >= 6

@@ -271,3 +271,60 @@ def test_a_mark_that_is_yet_to_come_is_not_believed(four):
     four.execute("SELECT ruvector_remove_agent('llama-2')")
     assert chosen(four, optimize_for="cost") == "gpt-3.5"
     assert route_by(four, later).agent_name == "gpt-3.5"
+
+
+MATCH_BY = (
+    "SELECT route_name FROM tiny_dancer.semantic_route(%s, 'Say hello', 9, NULL, NULL, false)"
+)
+
+
+@pytest.fixture
+def greeting(four):
+    for name in ("greeting", "parting"):
+        call(
+            four, "ruvector_create_route", name=name, description="Say hello", target_agent="gpt-4"
+        )
+    return four
+
+
+def routes_mark(session):
+    return session.execute("SELECT tiny_dancer.routes_mark() AS mark").fetchone().mark
+
+
+def matched_by(session, mark):
+    return [row.route_name for row in session.execute(MATCH_BY, [mark]).fetchall()]
+
+
+@pytest.mark.parametrize("table", ["routes", "route_utterances", "agents", "models", "epochs"])
+def test_a_right_mark_gives_nobody_routes_that_he_may_not_read(greeting, new_role, table):
+    name = new_role("half")
+    execute(greeting, "SELECT tiny_dancer.grant_usage({})", sql.Literal(name))
+    execute(
+        greeting, "REVOKE SELECT ON tiny_dancer.{} FROM {}", *map(sql.Identifier, (table, name))
+    )
+    known = routes_mark(greeting)
+    assert matched_by(greeting, known) == ["greeting", "parting"]
+    execute(greeting, "SET ROLE {}", sql.Identifier(name))
+    with refused("42501", f"permission denied for table {table}"):
+        matched_by(greeting, known)
+    greeting.execute("RESET ROLE")
+    assert matched_by(greeting, known) == ["greeting", "parting"]
+
+
+def test_a_right_mark_shows_no_routes_that_row_level_security_hides(greeting, reader_name):
+    enable_policy(greeting, "name = 'parting'", "routes")
+    known = routes_mark(greeting)
+    for _ in range(2):
+        execute(greeting, "SET ROLE {}", sql.Identifier(reader_name))
+        assert routes_mark(greeting) is None
+        assert matched_by(greeting, known) == ["parting"]
+        greeting.execute("RESET ROLE")
+        assert matched_by(greeting, known) == ["greeting", "parting"]
+
+
+@pytest.mark.parametrize("wrong", [None, 0, 2**63 - 1])
+def test_a_wrong_mark_keeps_no_routes(greeting, wrong):
+    assert matched_by(greeting, wrong) == ["greeting", "parting"]
+    greeting.execute("DELETE FROM tiny_dancer.routes WHERE name = 'greeting'")
+    assert matched_by(greeting, wrong) == ["parting"]
+    assert matched_by(greeting, routes_mark(greeting)) == ["parting"]

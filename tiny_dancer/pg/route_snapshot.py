@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from tiny_dancer.fitted_routes import FittedRoutes
 from tiny_dancer.pg import route_heads, route_index, route_store
+from tiny_dancer.pg.copy_mark import CopyMark
 from tiny_dancer.pg.snapshot import Configuration, read_configuration
 from tiny_dancer.semantic_routes import RouteExtremes, SemanticRoutes
 from tiny_dancer.weights import DamagedWeightsError
@@ -21,6 +22,9 @@ if TYPE_CHECKING:
     from tiny_dancer.pg.model import ActiveModel
     from tiny_dancer.pg.route_heads import LaidHead
     from tiny_dancer.pg.route_store import StoredRoutes
+
+# All that a match with a good copy asks.
+MARK = "SELECT tiny_dancer.routes_mark() AS mark"
 
 # The second half is never executed: it has the executor check the caller's rights.
 # The epochs come as one text, which is the fastest to read and to compare.
@@ -111,10 +115,32 @@ class RouteCache:
     def __init__(self, backend: Backend) -> None:
         self._backend = backend
         self._kept: Kept | None = None
+        self._mark = CopyMark(backend.current_role)
         self._warned: str | None = None
 
     def current(self) -> RouteSnapshot:
         """Return the routes of the present epochs, kept or newly read."""
+        present: Any = self._backend.row(MARK)
+        if self._kept is not None and self._mark.is_of(present["mark"]):
+            snapshot = self._kept.snapshot
+        else:
+            self._mark.forget()
+            snapshot = self._by_epochs()
+        self._mark.keep(present["mark"])
+        return snapshot
+
+    def marked(self, mark: int | None) -> RouteSnapshot:
+        """Return the routes of the present epochs to a caller who read their mark.
+
+        Args:
+            mark: what tiny_dancer.routes_mark() says in this call, or any number.
+        """
+        if self._kept is None or not self._mark.opens_to_caller(mark):
+            return self.current()
+        return self._kept.snapshot
+
+    def _by_epochs(self) -> RouteSnapshot:
+        """Return the routes of the present epochs, each of which is looked at."""
         text, is_filtered = self._epochs()
         kept = self._kept
         if kept is not None and kept.text == text and not is_filtered:

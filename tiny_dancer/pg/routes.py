@@ -14,6 +14,7 @@ from tiny_dancer.errors import InvalidArgumentError, NotReadyError, ReadOnlyErro
 from tiny_dancer.pg import nearest_routes, route_store, store
 from tiny_dancer.pg.rate_limits import ExhaustedRoutes
 from tiny_dancer.pg.route_snapshot import RouteSnapshot, RouteTable
+from tiny_dancer.pg.stored_array import stored_numbers
 from tiny_dancer.request import check_text, unit_vector
 from tiny_dancer.route_conditions import RequestContext, RouteConditions
 from tiny_dancer.semantic_routes import RouteMatch
@@ -167,13 +168,18 @@ def _warn_of_unknown_target(backend: Backend, name: str, target_agent: str) -> N
 
 def semantic_route(
     backend: Backend,
+    mark: int | None,
     query: str | None,
     top_k: int | None,
     context: str | None,
-    embedding: list[float] | None,
+    embedding: bytes | None,
     consume: bool | None,
 ) -> list[tuple[str, float, str, float, bool]]:
-    """Return the routes that a query means, best first."""
+    """Return the routes that a query means, best first.
+
+    The mark is what routes_mark() says in this call, the embedding what numbers_as_stored() makes
+    of it. All else is as ruvector_semantic_route takes it.
+    """
     if top_k is None or not 1 <= top_k <= MAX_ROUTES:
         raise InvalidArgumentError(
             f"top_k is {'NULL' if top_k is None else top_k}",
@@ -182,7 +188,7 @@ def semantic_route(
     if consume:
         _require_writable(backend)
     asked = None if context is None else RequestContext.parse(json.loads(context))
-    snapshot = backend.routes.current()
+    snapshot = backend.routes.marked(mark)
     vector = _query_vector(backend, snapshot.configuration, query, embedding)
     if consume:
         matches = _consume(backend, snapshot, vector, query, top_k, asked)
@@ -199,14 +205,14 @@ def _query_vector(
     backend: Backend,
     configuration: Configuration,
     query: str | None,
-    embedding: list[float] | None,
+    embedding: bytes | None,
 ) -> Vectors:
     most = configuration.settings.max_request_characters
     if embedding is not None:
         if query:
             check_text(query, what="query", most=most)
         dimension = configuration.required_model.dimension
-        return unit_vector(embedding, dimension=dimension, what="embedding")
+        return unit_vector(stored_numbers(embedding), dimension=dimension, what="embedding")
     text = check_text(query, what="query", most=most)
     return backend.provider(configuration).embed(text)
 

@@ -14,6 +14,7 @@ from tiny_dancer.agents.registry import AgentRegistry
 from tiny_dancer.errors import NotReadyError
 from tiny_dancer.pg import store
 from tiny_dancer.pg.active_router_model import ActiveRouterModel
+from tiny_dancer.pg.copy_mark import CopyMark
 from tiny_dancer.pg.model import ActiveModel
 from tiny_dancer.pg.registry_reading import RegistryReader
 from tiny_dancer.settings import Settings
@@ -157,41 +158,34 @@ class SnapshotCache:
         self.is_live_state_filtered = False
         self._configuration: tuple[tuple[int, int], Configuration] | None = None
         self._snapshot: tuple[Epochs, Snapshot] | None = None
-        self._mark: int | None = None
-        self._entitled: set[int] = set()
+        self._mark = CopyMark(backend.current_role)
         self._registries = RegistryReader(backend)
         self._router_models = ActiveRouterModel(backend)
 
     def current(self) -> Snapshot:
         """Return the snapshot of the present epochs, kept or newly read."""
         present: Any = self._backend.row(MARK)
-        self.role, mark = self._backend.current_role(), present["mark"]
-        if mark is None or self._snapshot is None or self._mark != mark:
-            self._mark = None
-            snapshot = self._by_epochs()
-            self._mark, self._entitled = mark, set()
-        else:
+        if self._snapshot is not None and self._mark.is_of(present["mark"]):
             self.is_live_state_filtered = False
             snapshot = self._snapshot[1]
-        if mark is not None:
-            self._entitled.add(self.role)
+        else:
+            self._mark.forget()
+            snapshot = self._by_epochs()
+        self._mark.keep(present["mark"])
+        self.role = self._backend.current_role()
         return snapshot
 
     def marked(self, mark: int | None) -> Snapshot:
         """Return the snapshot of the present epochs to a caller who read their mark.
 
-        The caller may be anybody with any number: a role gets the copy by it only after
-        ``current`` found, in this session, that it may see all that the copy was made of.
-
         Args:
-            mark: what tiny_dancer.registry_mark() says in this call.
+            mark: what tiny_dancer.registry_mark() says in this call, or any number.
         """
-        kept, role = self._snapshot, self._backend.current_role()
-        if kept is None or mark is None or mark != self._mark or role not in self._entitled:
+        if self._snapshot is None or not self._mark.opens_to_caller(mark):
             return self.current()
-        self.role = role
+        self.role = self._backend.current_role()
         self.is_live_state_filtered = False
-        return kept[1]
+        return self._snapshot[1]
 
     def _by_epochs(self) -> Snapshot:
         """Return the snapshot of the present epochs, each of which is looked at."""

@@ -1,5 +1,5 @@
--- What every decision asks before it uses the copy that its backend keeps. It is PL/pgSQL and has no SET clause, for it
--- is a good part of what a decision takes; every name in it is qualified, and it has no operator.
+-- What every decision and every match asks before it uses the copy that its backend keeps. They are PL/pgSQL and have no
+-- SET clause, for they are a good part of what a decision takes; every name is qualified, and there is no operator.
 
 CREATE FUNCTION tiny_dancer.registry_mark() RETURNS bigint
 LANGUAGE plpgsql VOLATILE PARALLEL RESTRICTED
@@ -42,3 +42,34 @@ END
 $$;
 COMMENT ON FUNCTION tiny_dancer.registry_mark() IS
     'internal: another number after each change of what decisions rest on; NULL where row-level security hides some of it from the caller';
+
+CREATE FUNCTION tiny_dancer.routes_mark() RETURNS bigint
+LANGUAGE plpgsql VOLATILE PARALLEL RESTRICTED
+AS $$
+DECLARE
+    mark bigint;
+    never boolean;
+BEGIN
+    IF pg_catalog.row_security_active('tiny_dancer.routes'::pg_catalog.regclass)
+        OR pg_catalog.row_security_active('tiny_dancer.route_utterances'::pg_catalog.regclass)
+        OR pg_catalog.row_security_active('tiny_dancer.route_heads'::pg_catalog.regclass)
+        OR pg_catalog.row_security_active('tiny_dancer.agents'::pg_catalog.regclass)
+        OR pg_catalog.row_security_active('tiny_dancer.models'::pg_catalog.regclass)
+        OR pg_catalog.row_security_active('tiny_dancer.settings'::pg_catalog.regclass)
+        OR pg_catalog.row_security_active('tiny_dancer.epochs'::pg_catalog.regclass)
+    THEN
+        RETURN NULL;
+    END IF;
+    -- As in registry_mark(). Of an agent a match tells only whether it is there.
+    SELECT pg_catalog.bit_xor(pg_catalog.hashtextextended(e.kind, e.epoch)),
+           EXISTS (SELECT r.*, u.*, h.*, a.name, a.active, a.removed_at, m.*, s.*
+                   FROM tiny_dancer.routes r, tiny_dancer.route_utterances u, tiny_dancer.route_heads h,
+                        tiny_dancer.agents a, tiny_dancer.models m, tiny_dancer.settings s
+                   WHERE false)
+    INTO mark, never
+    FROM tiny_dancer.epochs e;
+    RETURN mark;
+END
+$$;
+COMMENT ON FUNCTION tiny_dancer.routes_mark() IS
+    'internal: another number after each change of what matches rest on; NULL where row-level security hides some of it from the caller';
