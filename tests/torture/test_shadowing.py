@@ -59,9 +59,11 @@ SELECT CASE kind WHEN 0 THEN 'hello number ' ELSE 'weather of day ' END || n,
        CASE kind WHEN 0 THEN 'greeting' END
 FROM generate_series(1, 40) AS n, generate_series(0, 1) AS kind
 """
+# The query of ruvector_semantic_route is a request, not SQL.
 TAKE_A_QUERY = """
 SELECT p.proname FROM pg_proc p
 WHERE p.proname LIKE 'ruvector%' AND 'query' = ANY (p.proargnames) AND p.proconfig IS NULL
+  AND p.proname <> 'ruvector_semantic_route'
 """
 TABLES = "SELECT tablename FROM pg_tables WHERE schemaname = 'tiny_dancer'"
 
@@ -188,6 +190,8 @@ def test_no_setting_of_a_session_reaches_a_path_or_another_model(db, connect):
         # Read to be set back: a query of the caller's runs on its path, and partitions are made
         # without waiting long.
         *("search_path", "lock_timeout"),
+        # How broad a scan of pgvector is, for one query.
+        *("hnsw.ef_search", "hnsw.iterative_scan"),
     }
     plain = connect()
     expected = plain.execute("SELECT ruvector_embed('hello')").fetchone()
