@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 def explain_route(backend: Backend, *arguments: Any) -> list[tuple[Any, ...]]:
     """Return the rows of ruvector_explain_route."""
-    call = prepare_call(backend, *arguments)
+    call = prepare_call(backend, backend.snapshots.current(), *arguments)
     agents = explain(call.router, call.request, call.constraints, call.optimize_for, call.weights)
     return [
         (

@@ -42,7 +42,7 @@ def route_multi(
             f"num_agents is {'NULL' if num_agents is None else num_agents}",
             hint=f"Give a number from 1 to {MAX_AGENTS}.",
         )
-    call = prepare_call(backend, request, *demands)
+    call = prepare_call(backend, backend.snapshots.current(), request, *demands)
     team = gather(call.router, call.request, call.constraints, call.optimize_for, call.weights)
     if chosen == "pipeline":
         plan = _pipeline(backend, call, team, num_agents)

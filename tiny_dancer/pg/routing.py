@@ -42,52 +42,22 @@ class Call(NamedTuple):
     tags: tuple[str, ...] | None
 
 
-def route(
-    backend: Backend,
-    mark: int | None,
-    request: str | None,
-    optimize_for: str | None,
-    required_capabilities: list[str] | None,
-    max_cost: float | None,
-    max_latency_ms: float | None,
-    min_quality: float | None,
-    excluded_agents: list[str] | None,
-    budget_remaining: float | None,
-    embedding: bytes | None,
-    quality_floor: float | None,
-    cost_weight: float | None,
-    tags: list[str | None] | None,
-    context: str | None,
-    use_semantic_routes: bool | None,
-    record: bool | None,
-) -> str:
+def route(backend: Backend, mark: int | None, *arguments: Any) -> str:
     """Return the columns of ruvector_route as PostgreSQL writes a row.
 
-    The mark is what registry_mark() says in this call, the embedding what numbers_as_stored() makes
-    of it. All else is as ruvector_route takes it.
+    Args:
+        backend: of this process.
+        mark: what registry_mark() says in this call.
+        arguments: those of ruvector_route, the embedding as numbers_as_stored() makes it.
     """
-    call = prepare_call(
-        backend,
-        request,
-        optimize_for,
-        required_capabilities,
-        max_cost,
-        max_latency_ms,
-        min_quality,
-        excluded_agents,
-        budget_remaining,
-        None if embedding is None else stored_numbers(embedding),
-        quality_floor,
-        cost_weight,
-        tags,
-        snapshot=backend.snapshots.marked(mark),
-    )
+    *demands, context, semantic, record = arguments
+    call = prepare_call(backend, backend.snapshots.marked(mark), *demands)
     decision = call.router.route(
         call.request,
         call.constraints,
         call.optimize_for,
         call.weights,
-        _semantic_match(backend, call, context) if use_semantic_routes else None,
+        _semantic_match(backend, call, context) if semantic else None,
         _exploration(backend, call.configuration.settings) if record else None,
     )
     decision_id = _record(backend, call, decision) if record else None
@@ -145,6 +115,7 @@ def _registry_near(
 
 def prepare_call(
     backend: Backend,
+    snapshot: Snapshot,
     request: str | None,
     optimize_for: str | None,
     required_capabilities: list[str] | None,
@@ -153,14 +124,12 @@ def prepare_call(
     min_quality: float | None,
     excluded_agents: list[str] | None,
     budget_remaining: float | None,
-    embedding: list[float] | NDArray[np.float32] | None,
+    embedding: list[float] | bytes | None,
     quality_floor: float | None,
     cost_weight: float | None,
     tags: list[str | None] | None,
-    *,
-    snapshot: Snapshot | None = None,
 ) -> Call:
-    """Check the arguments, read the snapshot unless the caller did, and embed the request."""
+    """Check the arguments and embed the request, whose embedding may be given as it is stored."""
     target = check_target(optimize_for)
     weights = dial(cost_weight, target)
     constraints = _demands(
@@ -173,14 +142,14 @@ def prepare_call(
         quality_floor,
     )
     labels = check_labels(tags, what="tags", most=MAX_TAGS)
-    snapshot = snapshot or backend.snapshots.current()
     configuration = snapshot.configuration
     model = configuration.required_model
     text = check_text(request, what="request", most=configuration.settings.max_request_characters)
     if embedding is None:
         vector = backend.provider(configuration).embed(text)
     else:
-        vector = unit_vector(embedding, dimension=model.dimension, what="embedding")
+        given = stored_numbers(embedding) if isinstance(embedding, bytes) else embedding
+        vector = unit_vector(given, dimension=model.dimension, what="embedding")
     registry = snapshot.registry
     if registry is None:
         registry = _registry_near(backend, configuration, vector)
