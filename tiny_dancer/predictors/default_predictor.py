@@ -25,10 +25,10 @@ def default_predictor(seed: int = 0) -> MeanOfPredictors:
 
     The networks generalise, the table remembers what happened on requests nearby; together they
     are the best that was measured within the time of a decision (docs/evaluation.md). A request
-    costs a bounded number of float32 products, whatever was recorded, on a few principal components
-    of its embedding: they predict as well as all of it.
+    costs a bounded number of float32 products, whatever was recorded; where that were few requests,
+    on principal components of its embedding, which then predict as well as all of it.
     """
-    return MeanOfPredictors(_quick_members(seed), components=64, seed=seed)
+    return MeanOfPredictors(_quick_members(seed), reduced=True, seed=seed)
 
 
 def thorough_predictor(seed: int = 0) -> MeanOfPredictors:

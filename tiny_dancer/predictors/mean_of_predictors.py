@@ -18,7 +18,7 @@ from tiny_dancer.predictors.log_odds_heads import JoinedHeads
 from tiny_dancer.predictors.log_odds_pool import LogOddsPool
 from tiny_dancer.predictors.observations import Floats, Observations
 from tiny_dancer.predictors.predictor import Description, QualityPredictor, Tensors
-from tiny_dancer.predictors.principal_components import PrincipalComponents
+from tiny_dancer.predictors.principal_components import PrincipalComponents, components_for
 from tiny_dancer.training.held_back import all_but
 from tiny_dancer.training.loss import RowNumbers
 from tiny_dancer.training.progress import Progress
@@ -33,8 +33,8 @@ class MeanOfPredictors(QualityPredictor):
         folds: parts that are held back in turn to judge the members.
         least_weight: members with a smaller share of the weights are dropped, for they cost
             time in every decision.
-        components: members see so many principal components of longer embeddings; 0 for all of
-            an embedding.
+        reduced: whether members see principal components in the place of embeddings, as many as
+            the requests bear (``components_for``).
         seed: of the folds, and of the components.
 
     Attributes:
@@ -53,7 +53,7 @@ class MeanOfPredictors(QualityPredictor):
         *,
         folds: int = 4,
         least_weight: float = 0.05,
-        components: int = 0,
+        reduced: bool = False,
         seed: int = 0,
     ) -> None:
         if folds < 2:
@@ -61,16 +61,17 @@ class MeanOfPredictors(QualityPredictor):
         self.members = tuple(members)
         self.folds = folds
         self.least_weight = least_weight
-        self.components = components
+        self.reduced = reduced
         self.seed = seed
 
     def _learn(self, observations: Observations, progress: Progress) -> None:
         if not self.members:
             raise InvalidArgumentError("there is no predictor to take the mean of")
         self.components_ = None
-        if 0 < self.components < self.embedding_dim_:
+        count = components_for(len(observations), self.embedding_dim_) if self.reduced else None
+        if count is not None:
             self.components_ = PrincipalComponents.fit(
-                observations.embeddings, self.components, self.seed, progress
+                observations.embeddings, count, self.seed, progress
             )
             observations = self.components_.of(observations)
         parts = observations.folds(self.folds, self.seed)

@@ -44,11 +44,17 @@ MAKERS = {
             ClusterTable(clusters=6),
         ),
         folds=2,
-        components=4,
+        reduced=True,
     ),
     "auto": lambda: AutomaticPredictor((RidgeHeads(), ClusterTable(clusters=6)), folds=2),
 }
 LEARNERS = [name for name in MAKERS if name != "means"]
+
+
+@pytest.fixture(autouse=True)
+def few_components(monkeypatch):
+    """Half of the twelve dimensions of the made-up requests."""
+    monkeypatch.setattr("tiny_dancer.predictors.principal_components._LEAST_COMPONENTS", 6)
 
 
 @pytest.fixture(params=MAKERS)

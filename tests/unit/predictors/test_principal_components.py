@@ -6,7 +6,7 @@ import pytest
 from tiny_dancer.predictors.default_predictor import default_predictor
 from tiny_dancer.predictors.observations import Observations
 from tiny_dancer.predictors.predictor import QualityPredictor
-from tiny_dancer.predictors.principal_components import PrincipalComponents
+from tiny_dancer.predictors.principal_components import PrincipalComponents, components_for
 from tiny_dancer.training.progress import no_progress
 from tiny_dancer.weights import DamagedWeightsError
 
@@ -75,8 +75,19 @@ def outcomes(dim):
     return values, np.zeros((90, 0), np.float32), quality
 
 
-@pytest.mark.parametrize(("dim", "seen"), [(64, None), (65, 64), (200, 64)])
-def test_the_default_sees_64_of_longer_embeddings(dim, seen):
+@pytest.mark.parametrize(
+    ("rows", "dimension", "expected"),
+    [
+        *((5, 384, 64), (1500, 384, 64), (4480, 384, 112), (7680, 384, 192), (7720, 384, None)),
+        *((9000, 768, 225), (15_400, 768, None), (5, 128, 64), (5, 127, None), (5, 3, None)),
+    ],
+)
+def test_more_requests_bear_more_components(rows, dimension, expected):
+    assert components_for(rows, dimension) == expected
+
+
+@pytest.mark.parametrize(("dim", "seen"), [(127, None), (128, 64), (200, 64)])
+def test_the_default_sees_components_of_longer_embeddings(dim, seen):
     predictor = default_predictor().fit(*outcomes(dim))
     found = predictor.components_
     assert (None if found is None else len(found.directions)) == seen
@@ -84,7 +95,7 @@ def test_the_default_sees_64_of_longer_embeddings(dim, seen):
 
 
 def test_directions_of_another_length_are_damage():
-    predictor = default_predictor().fit(*outcomes(100))
+    predictor = default_predictor().fit(*outcomes(130))
     tensors, description = predictor.to_state()
     tensors["components"] = tensors["components"][:, :-1]
     with pytest.raises(DamagedWeightsError, match="router model 7"):
@@ -93,8 +104,8 @@ def test_directions_of_another_length_are_damage():
 
 def test_a_model_of_a_version_without_components_is_read():
     predictor = default_predictor()
-    predictor.components = 0
-    values, words, quality = outcomes(100)
+    predictor.reduced = False
+    values, words, quality = outcomes(130)
     predictor.fit(values, words, quality)
     again = QualityPredictor.from_blob(predictor.to_blob())
     np.testing.assert_allclose(
