@@ -4,7 +4,7 @@
 -- The file that is run there replaces the modules of another version: a session that outlives an update has them.
 
 CREATE FUNCTION tiny_dancer.load_library() RETURNS boolean
-LANGUAGE plpython3u VOLATILE PARALLEL RESTRICTED
+LANGUAGE plpython3u VOLATILE PARALLEL UNSAFE
 SET search_path = pg_catalog, pg_temp
 AS $$
 import ctypes, importlib.util, os
@@ -15,7 +15,7 @@ $$;
 COMMENT ON FUNCTION tiny_dancer.load_library() IS 'internal: loads the library of this version into the backend; see tiny_dancer.boot()';
 
 CREATE FUNCTION tiny_dancer.boot() RETURNS boolean
-LANGUAGE plpgsql VOLATILE PARALLEL RESTRICTED
+LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE

@@ -17,7 +17,7 @@ CREATE FUNCTION @extschema@.ruvector_register_agent(
     tags text[] DEFAULT NULL,
     capability_embedding real[] DEFAULT NULL
 ) RETURNS boolean
-LANGUAGE plpython3u VOLATILE PARALLEL RESTRICTED COST 2000
+LANGUAGE plpython3u VOLATILE PARALLEL UNSAFE COST 2000
 SET search_path = pg_catalog, pg_temp
 AS $$
 if 'tiny_dancer/@VERSION@' not in GD: plpy.execute('SELECT tiny_dancer.boot()')
@@ -35,7 +35,7 @@ CREATE FUNCTION @extschema@.ruvector_find_agents_by_capability(
     OUT avg_latency_ms float8,
     OUT cost float8
 ) RETURNS SETOF record
-LANGUAGE plpython3u VOLATILE PARALLEL RESTRICTED COST 2000 ROWS 5
+LANGUAGE plpython3u VOLATILE PARALLEL UNSAFE COST 2000 ROWS 5
 SET search_path = pg_catalog, pg_temp
 AS $$
 if 'tiny_dancer/@VERSION@' not in GD: plpy.execute('SELECT tiny_dancer.boot()')

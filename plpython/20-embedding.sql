@@ -3,7 +3,7 @@
 CREATE FUNCTION @extschema@.ruvector_embed(
     content text
 ) RETURNS vector
-LANGUAGE plpython3u STABLE PARALLEL RESTRICTED COST 2000
+LANGUAGE plpython3u STABLE PARALLEL UNSAFE COST 2000
 SET search_path = pg_catalog, pg_temp
 AS $$
 if 'tiny_dancer/@VERSION@' not in GD: plpy.execute('SELECT tiny_dancer.boot()')
@@ -17,7 +17,7 @@ CREATE FUNCTION @extschema@.ruvector_embed_batch(
     OUT ordinal integer,
     OUT embedding vector
 ) RETURNS SETOF record
-LANGUAGE plpython3u STABLE PARALLEL RESTRICTED COST 100000 ROWS 100
+LANGUAGE plpython3u STABLE PARALLEL UNSAFE COST 100000 ROWS 100
 SET search_path = pg_catalog, pg_temp
 AS $$
 if 'tiny_dancer/@VERSION@' not in GD: plpy.execute('SELECT tiny_dancer.boot()')
@@ -32,7 +32,7 @@ CREATE FUNCTION tiny_dancer.use_model(
     dimension integer DEFAULT NULL,
     discard boolean DEFAULT false
 ) RETURNS text
-LANGUAGE plpython3u VOLATILE PARALLEL RESTRICTED COST 100000
+LANGUAGE plpython3u VOLATILE PARALLEL UNSAFE COST 100000
 SET search_path = pg_catalog, pg_temp
 AS $$
 if 'tiny_dancer/@VERSION@' not in GD: plpy.execute('SELECT tiny_dancer.boot()')

@@ -38,7 +38,7 @@ CREATE FUNCTION tiny_dancer.route(
     use_semantic_routes boolean,
     record boolean
 ) RETURNS tiny_dancer.routing_decision
-LANGUAGE plpython3u VOLATILE PARALLEL RESTRICTED COST 200
+LANGUAGE plpython3u VOLATILE PARALLEL UNSAFE COST 200
 SET search_path = pg_catalog, pg_temp
 AS $$
 if 'tiny_dancer/@VERSION@' not in GD: plpy.execute('SELECT tiny_dancer.boot()')
@@ -75,7 +75,7 @@ CREATE FUNCTION @extschema@.ruvector_route(
     OUT confidence_basis text,
     OUT decision_id uuid
 ) RETURNS record
-LANGUAGE plpgsql VOLATILE PARALLEL RESTRICTED COST 200
+LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE COST 200
 AS $$
 DECLARE
     decision tiny_dancer.routing_decision := tiny_dancer.route(
@@ -126,7 +126,7 @@ CREATE FUNCTION @extschema@.ruvector_explain_route(
     OUT estimated_latency_ms float8,
     OUT latency_score float8
 ) RETURNS SETOF record
-LANGUAGE plpython3u VOLATILE PARALLEL RESTRICTED COST 500 ROWS 20
+LANGUAGE plpython3u VOLATILE PARALLEL UNSAFE COST 500 ROWS 20
 SET search_path = pg_catalog, pg_temp
 AS $$
 if 'tiny_dancer/@VERSION@' not in GD: plpy.execute('SELECT tiny_dancer.boot()')

@@ -26,7 +26,7 @@ CREATE FUNCTION @extschema@.ruvector_route_multi(
     OUT total_cost float8,
     OUT total_latency_ms float8
 ) RETURNS SETOF record
-LANGUAGE plpython3u VOLATILE PARALLEL RESTRICTED COST 5000 ROWS 3
+LANGUAGE plpython3u VOLATILE PARALLEL UNSAFE COST 5000 ROWS 3
 SET search_path = pg_catalog, pg_temp
 AS $$
 if 'tiny_dancer/@VERSION@' not in GD: plpy.execute('SELECT tiny_dancer.boot()')

@@ -22,7 +22,7 @@ CREATE FUNCTION tiny_dancer.batch_route(
     OUT reasonings text[],
     OUT errors text[]
 ) RETURNS record
-LANGUAGE plpython3u VOLATILE PARALLEL RESTRICTED COST 100000
+LANGUAGE plpython3u VOLATILE PARALLEL UNSAFE COST 100000
 SET search_path = pg_catalog, pg_temp
 AS $$
 if 'tiny_dancer/@VERSION@' not in GD: plpy.execute('SELECT tiny_dancer.boot()')
@@ -53,7 +53,7 @@ CREATE FUNCTION @extschema@.ruvector_batch_route(
     OUT reasoning text,
     OUT error text
 ) RETURNS SETOF record
-LANGUAGE sql VOLATILE PARALLEL RESTRICTED COST 100000 ROWS 1000
+LANGUAGE sql VOLATILE PARALLEL UNSAFE COST 100000 ROWS 1000
 BEGIN ATOMIC
     SELECT pg_catalog.generate_series(1, pg_catalog.cardinality(requests)), pg_catalog.unnest(requests),
            pg_catalog.unnest(b.agent_names), pg_catalog.unnest(b.confidences),

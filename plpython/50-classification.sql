@@ -5,7 +5,7 @@ CREATE FUNCTION @extschema@.ruvector_classify_request(
     embedding real[] DEFAULT NULL,
     classifier text DEFAULT 'requests'
 ) RETURNS jsonb
-LANGUAGE plpython3u STABLE PARALLEL RESTRICTED COST 200
+LANGUAGE plpython3u STABLE PARALLEL UNSAFE COST 200
 SET search_path = pg_catalog, pg_temp
 AS $$
 if 'tiny_dancer/@VERSION@' not in GD: plpy.execute('SELECT tiny_dancer.boot()')
@@ -22,7 +22,7 @@ CREATE FUNCTION @extschema@.ruvector_classify_capabilities(
     OUT capability text,
     OUT probability float8
 ) RETURNS SETOF record
-LANGUAGE plpython3u STABLE PARALLEL RESTRICTED COST 200 ROWS 3
+LANGUAGE plpython3u STABLE PARALLEL UNSAFE COST 200 ROWS 3
 SET search_path = pg_catalog, pg_temp
 AS $$
 if 'tiny_dancer/@VERSION@' not in GD: plpy.execute('SELECT tiny_dancer.boot()')
@@ -38,7 +38,7 @@ CREATE FUNCTION tiny_dancer.labelled_texts(
     OUT content text,
     OUT label text
 ) RETURNS SETOF record
-LANGUAGE plpython3u STABLE PARALLEL RESTRICTED COST 100000 ROWS 1000
+LANGUAGE plpython3u STABLE PARALLEL UNSAFE COST 100000 ROWS 1000
 AS $$
 if 'tiny_dancer/@VERSION@' not in GD: plpy.execute('SELECT tiny_dancer.boot()')
 return GD['tiny_dancer/@VERSION@'].labelled_texts(query)

@@ -9,7 +9,7 @@ CREATE FUNCTION tiny_dancer.judged_requests(
     OUT quality float8,
     OUT embedding bytea
 ) RETURNS SETOF record
-LANGUAGE plpython3u STABLE PARALLEL RESTRICTED COST 100000 ROWS 1000
+LANGUAGE plpython3u STABLE PARALLEL UNSAFE COST 100000 ROWS 1000
 AS $$
 if 'tiny_dancer/@VERSION@' not in GD: plpy.execute('SELECT tiny_dancer.boot()')
 return GD['tiny_dancer/@VERSION@'].judged_requests(query)
@@ -70,7 +70,7 @@ CREATE FUNCTION @extschema@.ruvector_predict_quality(
     OUT uncertainty float8,
     OUT observations bigint
 ) RETURNS SETOF record
-LANGUAGE plpython3u STABLE PARALLEL RESTRICTED COST 2000 ROWS 20
+LANGUAGE plpython3u STABLE PARALLEL UNSAFE COST 2000 ROWS 20
 SET search_path = pg_catalog, pg_temp
 AS $$
 if 'tiny_dancer/@VERSION@' not in GD: plpy.execute('SELECT tiny_dancer.boot()')

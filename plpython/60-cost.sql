@@ -5,7 +5,7 @@ CREATE FUNCTION tiny_dancer.record_request_vector(
     request text,
     embedding real[]
 ) RETURNS boolean
-LANGUAGE plpython3u VOLATILE PARALLEL RESTRICTED COST 2000
+LANGUAGE plpython3u VOLATILE PARALLEL UNSAFE COST 2000
 SET search_path = pg_catalog, pg_temp
 AS $$
 if 'tiny_dancer/@VERSION@' not in GD: plpy.execute('SELECT tiny_dancer.boot()')
@@ -30,7 +30,7 @@ CREATE FUNCTION @extschema@.ruvector_optimize_budget(
     OUT reason text,
     OUT unallocated float8
 ) RETURNS SETOF record
-LANGUAGE plpython3u VOLATILE PARALLEL RESTRICTED COST 10000 ROWS 20
+LANGUAGE plpython3u VOLATILE PARALLEL UNSAFE COST 10000 ROWS 20
 SET search_path = pg_catalog, pg_temp
 AS $$
 if 'tiny_dancer/@VERSION@' not in GD: plpy.execute('SELECT tiny_dancer.boot()')

@@ -17,7 +17,7 @@ CREATE FUNCTION @extschema@.ruvector_replay(
     OUT agreement float8,
     OUT unserved float8
 ) RETURNS SETOF record
-LANGUAGE plpython3u STABLE PARALLEL RESTRICTED COST 1000000 ROWS 4
+LANGUAGE plpython3u STABLE PARALLEL UNSAFE COST 1000000 ROWS 4
 SET search_path = pg_catalog, pg_temp
 AS $$
 if 'tiny_dancer/@VERSION@' not in GD: plpy.execute('SELECT tiny_dancer.boot()')
@@ -29,7 +29,7 @@ COMMENT ON FUNCTION @extschema@.ruvector_replay(jsonb, interval, timestamptz) IS
 -- As for training: what reads a query of the caller has no SET clause, so that the query runs on the caller's
 -- search path; and what reads it is STABLE, so that the query can not write.
 CREATE FUNCTION tiny_dancer.request_texts(query text) RETURNS SETOF text
-LANGUAGE plpython3u STABLE PARALLEL RESTRICTED COST 100000 ROWS 1000
+LANGUAGE plpython3u STABLE PARALLEL UNSAFE COST 100000 ROWS 1000
 AS $$
 if 'tiny_dancer/@VERSION@' not in GD: plpy.execute('SELECT tiny_dancer.boot()')
 return GD['tiny_dancer/@VERSION@'].request_texts(query)
@@ -54,7 +54,7 @@ CREATE FUNCTION @extschema@.ruvector_calibrate_router(
     OUT best_cost float8,
     OUT requests bigint
 ) RETURNS record
-LANGUAGE plpython3u VOLATILE PARALLEL RESTRICTED COST 1000000
+LANGUAGE plpython3u VOLATILE PARALLEL UNSAFE COST 1000000
 AS $$
 if 'tiny_dancer/@VERSION@' not in GD: plpy.execute('SELECT tiny_dancer.boot()')
 return GD['tiny_dancer/@VERSION@'].calibrate_router(quality_target, max_strong_share, query, time_range, strong_agent)

@@ -5,7 +5,7 @@ CREATE FUNCTION tiny_dancer.setup(
     OUT step text,
     OUT outcome text
 ) RETURNS SETOF record
-LANGUAGE plpython3u VOLATILE PARALLEL RESTRICTED COST 100000 ROWS 5
+LANGUAGE plpython3u VOLATILE PARALLEL UNSAFE COST 100000 ROWS 5
 SET search_path = pg_catalog, pg_temp
 AS $$
 if 'tiny_dancer/@VERSION@' not in GD: plpy.execute('SELECT tiny_dancer.boot()')
@@ -20,7 +20,7 @@ CREATE FUNCTION tiny_dancer.doctor(
     OUT finding text,
     OUT remedy text
 ) RETURNS SETOF record
-LANGUAGE plpython3u VOLATILE PARALLEL RESTRICTED COST 100000 ROWS 10
+LANGUAGE plpython3u VOLATILE PARALLEL UNSAFE COST 100000 ROWS 10
 SET search_path = pg_catalog, pg_temp
 AS $$
 if 'tiny_dancer/@VERSION@' not in GD: plpy.execute('SELECT tiny_dancer.boot()')
@@ -33,7 +33,7 @@ CREATE FUNCTION tiny_dancer.warmup(
     OUT subject text,
     OUT milliseconds float8
 ) RETURNS SETOF record
-LANGUAGE plpython3u VOLATILE PARALLEL RESTRICTED COST 100000 ROWS 3
+LANGUAGE plpython3u VOLATILE PARALLEL UNSAFE COST 100000 ROWS 3
 SET search_path = pg_catalog, pg_temp
 AS $$
 if 'tiny_dancer/@VERSION@' not in GD: plpy.execute('SELECT tiny_dancer.boot()')
@@ -46,7 +46,7 @@ CREATE FUNCTION tiny_dancer.set(
     name text,
     value text
 ) RETURNS text
-LANGUAGE plpython3u VOLATILE PARALLEL RESTRICTED
+LANGUAGE plpython3u VOLATILE PARALLEL UNSAFE
 SET search_path = pg_catalog, pg_temp
 AS $$
 if 'tiny_dancer/@VERSION@' not in GD: plpy.execute('SELECT tiny_dancer.boot()')
@@ -63,7 +63,7 @@ CREATE FUNCTION tiny_dancer.list_settings(
     OUT maximum float8,
     OUT meaning text
 ) RETURNS SETOF record
-LANGUAGE plpython3u STABLE PARALLEL RESTRICTED ROWS 20
+LANGUAGE plpython3u STABLE PARALLEL UNSAFE ROWS 20
 SET search_path = pg_catalog, pg_temp
 AS $$
 if 'tiny_dancer/@VERSION@' not in GD: plpy.execute('SELECT tiny_dancer.boot()')

@@ -1,8 +1,10 @@
 -- What every decision and every match asks before it uses the copy that its backend keeps. They are PL/pgSQL and have no
 -- SET clause, for they are a good part of what a decision takes; every name is qualified, and there is no operator.
+-- They are STABLE, so that a mark is read in the snapshot of the query that asks for it: whoever keeps a copy by it reads
+-- the mark together with the epochs of what is copied.
 
 CREATE FUNCTION tiny_dancer.registry_mark() RETURNS bigint
-LANGUAGE plpgsql VOLATILE PARALLEL RESTRICTED
+LANGUAGE plpgsql STABLE PARALLEL RESTRICTED
 AS $$
 DECLARE
     mark bigint;
@@ -44,7 +46,7 @@ COMMENT ON FUNCTION tiny_dancer.registry_mark() IS
     'internal: another number after each change of what decisions rest on; NULL where row-level security hides some of it from the caller';
 
 CREATE FUNCTION tiny_dancer.routes_mark() RETURNS bigint
-LANGUAGE plpgsql VOLATILE PARALLEL RESTRICTED
+LANGUAGE plpgsql STABLE PARALLEL RESTRICTED
 AS $$
 DECLARE
     mark bigint;

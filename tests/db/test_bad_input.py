@@ -166,6 +166,24 @@ def test_a_bad_routing_call_is_refused(unchanged, function, arguments, message):
     assert len(caught.value.diag.message_primary) < 1000
 
 
+VECTOR = "ruvector_embed('hello')::real[]"
+WITH_BITS = {
+    "a slice": f"SELECT (NULL::real || {VECTOR})[2:385] AS e",
+    "trim_array": f"SELECT trim_array({VECTOR} || NULL::real, 1) AS e",
+    "another first index": f"SELECT ('[5:388]=' || ({VECTOR})::text)::real[] AS e",
+}
+
+
+@pytest.mark.parametrize("made", WITH_BITS.values(), ids=WITH_BITS)
+@pytest.mark.parametrize("function", ["ruvector_route", "ruvector_explain_route"])
+def test_how_a_vector_came_about_does_not_matter(unchanged, function, made):
+    query = (
+        f"SELECT f.agent_name, f.similarity FROM ({{}}) v, {function}('hello', embedding := v.e) f"
+    )
+    plain = query.format(f"SELECT {VECTOR} AS e")
+    assert unchanged.execute(query.format(made)).fetchall() == unchanged.execute(plain).fetchall()
+
+
 def test_the_hints_list_what_is_valid(unchanged):
     with refused("22023", hint="cost, latency, quality, balanced, quality_per_dollar"):
         call(unchanged, "ruvector_route", request="hello", optimize_for="speed")

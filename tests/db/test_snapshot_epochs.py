@@ -172,6 +172,60 @@ def test_a_copy_made_while_a_statement_changes_agents_is_not_kept(four):
     assert explain(four) == {}
 
 
+def test_a_prediction_inside_a_statement_that_changes_agents_keeps_nothing_old(four):
+    """It sees the statement's snapshot, and must not take it for what came after."""
+    register(four, "gone", cost_per_1k_tokens=0, avg_latency_ms=1)
+    assert cheapest(four) == "gone"
+    four.execute(
+        "SELECT ruvector_remove_agent('gone'),"
+        " (SELECT count(*) FROM ruvector_predict_quality('hello' || n))"
+        " FROM generate_series(1, 1) n"
+    )
+    assert "gone" not in explain(four)
+    assert cheapest(four) == "llama-2"
+
+
+def test_a_long_statement_that_predicts_keeps_nothing_old(four, other):
+    """Its snapshot is older than what another session commits meanwhile."""
+    four.execute("BEGIN")
+    four.execute(
+        "DECLARE predictions CURSOR FOR SELECT n, p.agent_name FROM generate_series(1, 9) n,"
+        " LATERAL ruvector_predict_quality('hello' || n) p"
+    )
+    seen = four.execute("FETCH 4 FROM predictions").fetchall()
+    register(other, "new", cost_per_1k_tokens=0, avg_latency_ms=1)
+    seen += four.execute("FETCH ALL FROM predictions").fetchall()
+    assert "new" not in {row.agent_name for row in seen}
+    assert cheapest(four) == "new"
+    four.execute("COMMIT")
+
+
+def test_a_parallel_plan_is_not_made_of_decisions(four, connect):
+    four.execute(
+        "CREATE TABLE asked AS SELECT 'hello ' || n AS request FROM generate_series(1, 5000) n"
+    )
+    four.execute("ANALYZE asked")
+    for query in (
+        "SELECT (ruvector_route(request)).agent_name FROM asked WHERE request LIKE '%999'",
+        "SELECT agent_name FROM ruvector_route('hello')",
+        "SELECT count(*) FROM ruvector_semantic_route('hello')",
+        "SELECT count(*) FROM ruvector_explain_route('hello')",
+        "SELECT count(*) FROM ruvector_predict_quality('hello')",
+        "SELECT tiny_dancer.registry_mark(), tiny_dancer.routes_mark()",
+    ):
+        session = connect()
+        forced = (
+            "debug_parallel_query"
+            if session.info.server_version >= 160_000
+            else "force_parallel_mode"
+        )
+        session.execute(f"SET {forced} = on")
+        for name in ("parallel_setup_cost", "parallel_tuple_cost", "min_parallel_table_scan_size"):
+            session.execute(f"SET {name} = 0")
+        assert session.execute(query).fetchall() != []
+        assert route(session).agent_name in agent_names(session)
+
+
 def test_a_setting_changed_by_a_statement_that_decides_is_obeyed_afterwards(four):
     four.execute(
         "INSERT INTO tiny_dancer.settings"

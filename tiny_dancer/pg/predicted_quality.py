@@ -45,8 +45,7 @@ def predict_quality(
     if not len(registry):
         return []
     router = backend.live.router(snapshot, registry, ())
-    words = lexical_features(text) if snapshot.goes_by_wording else None
-    return _rows(router, Request(estimate_tokens(text), vector, words))
+    return _rows(router, Request(estimate_tokens(text), vector, snapshot.wording(text)))
 
 
 def _rows(router: Router, request: Request) -> list[tuple[Any, ...]]:

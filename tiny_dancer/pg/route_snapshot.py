@@ -27,9 +27,10 @@ if TYPE_CHECKING:
 MARK = "SELECT tiny_dancer.routes_mark() AS mark"
 
 # The second half is never executed: it has the executor check the caller's rights.
-# The epochs come as one text, which is the fastest to read and to compare.
+# The epochs come as one text, which is the fastest to compare; the mark is of the same snapshot.
 EPOCHS = """
-SELECT (SELECT string_agg(kind || ' ' || epoch, ' ') FROM tiny_dancer.epochs) AS epochs,
+SELECT tiny_dancer.routes_mark() AS mark,
+       (SELECT string_agg(kind || ' ' || epoch, ' ') FROM tiny_dancer.epochs) AS epochs,
        row_security_active('tiny_dancer.routes'::regclass)
        OR row_security_active('tiny_dancer.route_utterances'::regclass)
        OR row_security_active('tiny_dancer.route_heads'::regclass)
@@ -116,17 +117,18 @@ class RouteCache:
         self._backend = backend
         self._kept: Kept | None = None
         self._mark = CopyMark(backend.current_role)
+        self._latest_mark: int | None = None
         self._warned: str | None = None
 
     def current(self) -> RouteSnapshot:
         """Return the routes of the present epochs, kept or newly read."""
         present: Any = self._backend.row(MARK)
         if self._kept is not None and self._mark.is_of(present["mark"]):
-            snapshot = self._kept.snapshot
+            snapshot, mark = self._kept.snapshot, present["mark"]
         else:
             self._mark.forget()
-            snapshot = self._by_epochs()
-        self._mark.keep(present["mark"])
+            snapshot, mark = self._by_epochs(), self._latest_mark
+        self._mark.keep(mark)
         return snapshot
 
     def marked(self, mark: int | None) -> RouteSnapshot:
@@ -157,6 +159,7 @@ class RouteCache:
 
     def _epochs(self) -> tuple[str, bool]:
         row: Any = self._backend.row(EPOCHS)
+        self._latest_mark = row["mark"]
         return row["epochs"], row["is_filtered"]
 
     def _refreshed(self, epochs: RouteEpochs) -> RouteSnapshot:

@@ -66,8 +66,10 @@ NEVER = """
 # All that a call with a good copy asks.
 MARK = "SELECT tiny_dancer.registry_mark() AS mark"
 
+# The mark is read in the same snapshot.
 EPOCHS = f"""
-SELECT max(epoch) FILTER (WHERE kind = 'agents') AS agents,
+SELECT tiny_dancer.registry_mark() AS mark,
+       max(epoch) FILTER (WHERE kind = 'agents') AS agents,
        max(epoch) FILTER (WHERE kind = 'models') AS models,
        max(epoch) FILTER (WHERE kind = 'router_models') AS router_models,
        max(epoch) FILTER (WHERE kind = 'settings') AS settings,
@@ -159,6 +161,7 @@ class SnapshotCache:
         self._configuration: tuple[tuple[int, int], Configuration] | None = None
         self._snapshot: tuple[Epochs, Snapshot] | None = None
         self._mark = CopyMark(backend.current_role)
+        self._latest_mark: int | None = None
         self._registries = RegistryReader(backend)
         self._router_models = ActiveRouterModel(backend)
 
@@ -167,11 +170,11 @@ class SnapshotCache:
         present: Any = self._backend.row(MARK)
         if self._snapshot is not None and self._mark.is_of(present["mark"]):
             self.is_live_state_filtered = False
-            snapshot = self._snapshot[1]
+            snapshot, mark = self._snapshot[1], present["mark"]
         else:
             self._mark.forget()
-            snapshot = self._by_epochs()
-        self._mark.keep(present["mark"])
+            snapshot, mark = self._by_epochs(), self._latest_mark
+        self._mark.keep(mark)
         self.role = self._backend.current_role()
         return snapshot
 
@@ -209,6 +212,7 @@ class SnapshotCache:
     def _epochs(self) -> Epochs:
         row: Any = self._backend.row(EPOCHS)
         self.is_live_state_filtered = row["is_live_state_filtered"]
+        self._latest_mark = row["mark"]
         return Epochs(
             row["agents"],
             row["models"],

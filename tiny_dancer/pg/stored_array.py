@@ -84,9 +84,24 @@ def stored_numbers(stored: bytes) -> NDArray[np.float32]:
     Args:
         stored: what tiny_dancer.numbers_as_stored() returns.
     """
-    if not stored.startswith(FLAT_NUMBERS) or len(stored) < HEAD_BYTES + 8 or len(stored) % 4:
+    start, end = HEAD_BYTES + 8, len(stored)
+    if not stored.startswith(FLAT_NUMBERS):
+        # One from which a NULL was taken away may still say of each element that it is there.
+        start, end = _numbers_behind_bits(stored)
+    if not start < end <= len(stored) or (end - start) % 4:
         return np.empty(0, np.float32)
-    return np.frombuffer(stored, np.float32, offset=HEAD_BYTES + 8)
+    return np.frombuffer(stored[:end], np.float32, offset=start)
+
+
+def _numbers_behind_bits(stored: bytes) -> tuple[int, int]:
+    """Return where the numbers of a flat array start and end; nowhere if one is missing."""
+    dimensions, _, kind = np.frombuffer(stored.ljust(HEAD_BYTES), np.int32, 3).tolist()
+    if dimensions != 1 or kind != FLOAT4_TYPE:
+        return 0, 0
+    array = StoredArray.of(stored)
+    if array.present is None or not array.present.all():
+        return 0, 0
+    return array.start, array.start + 4 * array.size
 
 
 def _no_array() -> InvalidArgumentError:
