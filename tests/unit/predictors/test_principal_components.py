@@ -78,8 +78,8 @@ def outcomes(dim):
 @pytest.mark.parametrize(
     ("rows", "dimension", "expected"),
     [
-        *((5, 384, 64), (1500, 384, 64), (4480, 384, 112), (7680, 384, 192), (7720, 384, None)),
-        *((9000, 768, 225), (15_400, 768, None), (5, 128, 64), (5, 127, None), (5, 3, None)),
+        *((5, 384, 64), (1039, 384, 64), (1500, 384, 93), (3087, 384, 192), (3088, 384, None)),
+        *((4480, 768, 280), (6160, 768, None), (5, 128, 64), (5, 127, None), (5, 3, None)),
     ],
 )
 def test_more_requests_bear_more_components(rows, dimension, expected):
