@@ -28,7 +28,7 @@ def test_every_part_says_something(installed):
 
 
 CHANGES = [
-    "ALTER FUNCTION tiny_dancer.doctor() PARALLEL UNSAFE",
+    "ALTER FUNCTION tiny_dancer.doctor() PARALLEL RESTRICTED",
     "COMMENT ON FUNCTION tiny_dancer.doctor() IS 'other'",
     "COMMENT ON TABLE tiny_dancer.agents IS 'other'",
     "ALTER TABLE tiny_dancer.agents ALTER COLUMN weight SET DEFAULT 2",
