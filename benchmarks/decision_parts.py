@@ -112,7 +112,7 @@ from tiny_dancer.agents import AgentRegistry
 from tiny_dancer.learning.learned_quality import LearnedQuality
 from tiny_dancer.pg import routing
 from tiny_dancer.pg.live_state import LiveRouters
-from tiny_dancer.pg.snapshot import SnapshotCache
+from tiny_dancer.pg.snapshot import Snapshot, SnapshotCache
 from tiny_dancer.predictors.cluster_table import ClusterTable
 from tiny_dancer.predictors.fastgrnn_heads import FastGRNNHeads
 from tiny_dancer.predictors.log_odds_heads import JoinedHeads
@@ -135,7 +135,7 @@ places = [
     (SnapshotCache, 'marked', 'the copy of the registry'),
     (routing, 'stored_numbers', 'the vector, from its bytes'),
     (routing, 'unit_vector', 'the vector, scaled to length 1'),
-    (routing, '_wording', 'the wording, where a router goes by it'),
+    (Snapshot, 'wording', 'the wording, where a router goes by it'),
     (LiveRouters, 'router', 'outcomes, health and budgets, as kept'),
     (Router, 'estimate', 'similarity, quality and cost of every agent'),
     (AgentRegistry, 'similarities', INSIDE + 'the product of vectors and request'),
