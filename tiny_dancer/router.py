@@ -271,7 +271,13 @@ class Router:
         quality = self.quality(similarity, reference, heads)
         costs = self._costs_of(request.input_tokens)
         return Estimate(
-            similarity, capability_match(similarity), costs[0], quality, *costs[1:], heads
+            similarity,
+            capability_match(similarity),
+            costs.cost,
+            quality,
+            costs.scores,
+            costs.thrift,
+            heads,
         )
 
     def heads(self, request: Request) -> Floats | None:

@@ -92,6 +92,10 @@ class FastGRNNHeads(LogOddsHeads):
         self._encoder = FastGRNN(trained.weights)
         self._single_rows = self._encoder.single_rows()
         self._heads = np.ascontiguousarray(trained.head)
+        parts = (self._encoder.single_offset, self._encoder.single_slope)
+        self._heads_on_features = np.concatenate(
+            [np.float32(part) * self._heads for part in parts], axis=1
+        )
         self._offset = trained.bias
 
     @property
@@ -105,8 +109,7 @@ class FastGRNNHeads(LogOddsHeads):
         out[..., half:] *= out[..., :half]
 
     def _on_features(self) -> Float32Array:
-        parts = (self._encoder.single_offset, self._encoder.single_slope)
-        return np.concatenate([np.float32(part) * self._heads for part in parts], axis=1)
+        return self._heads_on_features
 
     def _state(self) -> tuple[Tensors, Description]:
         # After one step from zero U never had a gradient: it is left out, and is zero again.
