@@ -4,11 +4,12 @@ Run with the throw-away server up (make up):
 
     .dev/venv/bin/python benchmarks/semantic_routes.py --url "$(make -s url)"
 
-It makes a database of its own on that server and drops it. The routes have a clustered vector each,
-as embeddings have; the request comes with its vector. Medians are printed: on the clock, and of the
-backend's processor, which a loaded machine changes less. `--routes 100 1000 100000` sets the sizes;
-beyond snapshot_megabytes pgvector serves, and recall of the three nearest is printed. With
-`--peer PYTHON`, an interpreter with semantic-router, its local index stands beside ours.
+It makes a database of its own on that server and drops it. The routes have a vector each, as
+embeddings of texts lie (clustered_vectors.py); the request comes with its vector. Medians are
+printed: on the clock, and of the backend's processor, which a loaded machine changes less.
+`--routes 100 1000 100000` sets the sizes; beyond snapshot_megabytes pgvector serves, and recall of
+the three nearest is printed. With `--peer PYTHON`, an interpreter with semantic-router, its local
+index stands beside ours.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import psycopg
+from clustered_vectors import clustered
 from figures import Figure, note
 from growth_chart import Series, draw_growth
 from numpy.typing import NDArray
@@ -38,7 +40,6 @@ CHANGED_TARGET = 50.0
 RECALL_REQUESTS = 50
 # The peer scans all vectors as lists of Python numbers when it is built.
 MOST_FOR_PEER = 20_000
-CLUSTERS = 200
 # Statements as PL/pgSQL runs them, through plans that it keeps.
 LOOPS = """
 CREATE TABLE request (embedding real[], vector vector);
@@ -101,16 +102,6 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--repeats", type=int, default=11, help="of each loop (default: 11)")
     parser.add_argument("--chart", type=Path, help="draw the growth into this PNG")
     return parser.parse_args()
-
-
-def clustered(count: int, dimension: int, seed: int = 0) -> NDArray[np.float32]:
-    """Return unit vectors around centres that are the same whatever the seed."""
-    centres = np.random.default_rng(0).normal(size=(CLUSTERS, dimension))
-    generator = np.random.default_rng([seed, 1])
-    vectors = centres[generator.integers(CLUSTERS, size=count)]
-    vectors += 0.7 * generator.normal(size=(count, dimension))
-    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
-    return vectors.astype(np.float32)
 
 
 def prepare(connection: psycopg.Connection[Any], routes: int, dimension: int) -> None:
