@@ -113,8 +113,6 @@ from tiny_dancer.learning.learned_quality import LearnedQuality
 from tiny_dancer.pg import routing
 from tiny_dancer.pg.live_state import LiveRouters
 from tiny_dancer.pg.snapshot import Snapshot, SnapshotCache
-from tiny_dancer.predictors.cluster_table import ClusterTable
-from tiny_dancer.predictors.fastgrnn_heads import FastGRNNHeads
 from tiny_dancer.predictors.log_odds_heads import JoinedHeads
 from tiny_dancer.router import Router
 
@@ -140,8 +138,6 @@ places = [
     (Router, 'estimate', 'similarity, quality and cost of every agent'),
     (AgentRegistry, 'similarities', INSIDE + 'the product of vectors and request'),
     (JoinedHeads, 'log_odds', INSIDE + 'what the router predicts'),
-    (FastGRNNHeads, '_features', INSIDE + 'its FastGRNN after the product'),
-    (ClusterTable, '_features', INSIDE + 'its clusters after the product'),
     (LearnedQuality, 'expected', INSIDE + 'prior and prediction together'),
     (Router, 'passing', 'constraints'),
     (Router, 'score', 'scores'),

@@ -12,13 +12,16 @@ from numpy.typing import NDArray
 Floats = NDArray[np.float64]
 
 
-def rounder(bits: int) -> np.float64:
+def rounder(bits: int) -> Floats:
     """Return the number that rounds to multiples of 2**-bits when it is added and taken away.
 
     It is so large that 2**-bits is its last place. That holds for values up to 2**(51 - bits);
-    it takes two passes over an array where scaling, rounding and scaling back takes four.
+    it takes two passes over an array where scaling, rounding and scaling back takes four. It is an
+    array [], for of a number NumPy makes one in each pass.
     """
-    return np.float64(1.5 * 2.0 ** (52 - bits))
+    number = np.array(1.5 * 2.0 ** (52 - bits))
+    number.flags.writeable = False
+    return number
 
 
 # About a millionth: float32 products agree to that.
@@ -34,8 +37,9 @@ def round_scores(scores: Floats) -> Floats:
     return scores
 
 
-def round_similarities(products: NDArray[np.float32]) -> Floats:
-    """Return rounded cosines as float64, shape as given."""
-    similarities: Floats = products + SIMILARITY_ROUNDER
+def round_similarities(products: NDArray[np.floating]) -> Floats:
+    """Return rounded cosines, or log-odds, as a new array of float64, shape as given."""
+    similarities = products.astype(np.float64)
+    similarities += SIMILARITY_ROUNDER
     similarities -= SIMILARITY_ROUNDER
     return similarities

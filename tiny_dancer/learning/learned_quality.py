@@ -26,7 +26,7 @@ from tiny_dancer.expected_quality import ONE
 from tiny_dancer.learning.router_model import RouterModel
 from tiny_dancer.predictors.linear_heads import log_odds
 from tiny_dancer.predictors.prior_blend import PriorBlend
-from tiny_dancer.tie_rounding import SIMILARITY_ROUNDER
+from tiny_dancer.tie_rounding import round_similarities
 from tiny_dancer.weights import Float32Array
 
 Floats = NDArray[np.float64]
@@ -91,10 +91,9 @@ class LearnedQuality:
         self.learned: NDArray[np.bool_] = trained > 0.0
         self._positions = np.flatnonzero(self.learned)
         self._columns = columns[self._positions]
+        self._all = len(self._positions) == count
         # Of agents in the order of the heads nothing has to be picked out.
-        self._all = len(self._positions) == count == len(model.agent_ids) and bool(
-            (self._columns == np.arange(count)).all()
-        )
+        self._in_order = list(self._columns) == list(range(len(model.agent_ids)))
         trust = self._blend.trust(trained)
         self._trust = trust[self._positions]
         means = np.where(self.learned, model.means[columns], np.nan)
@@ -133,11 +132,13 @@ class LearnedQuality:
         """Return what the heads say of several requests, [b, h]."""
         return self._weighed(self.model.log_odds_batch(embeddings, lexical))
 
-    def _weighed(self, predicted: Floats) -> Floats:
-        odds = predicted if self._all else predicted[..., self._columns]
+    def _weighed(self, predicted: Float32Array | Floats) -> Floats:
+        if not self._in_order:
+            # Of one request in a third of the time that its general form takes.
+            one = predicted.ndim == 1
+            predicted = predicted[self._columns] if one else predicted[..., self._columns]
         # As with similarities: made alone and in a batch, predictions differ in their last bits.
-        odds += SIMILARITY_ROUNDER
-        odds -= SIMILARITY_ROUNDER
+        odds = round_similarities(predicted)
         odds *= self._trust
         return odds
 

@@ -169,7 +169,9 @@ class RouterModel:
         """
         return self.predictor.predict_checked(embedding, self._words(lexical))
 
-    def log_odds(self, embedding: Float32Array, lexical: Float32Array | None) -> Floats:
+    def log_odds(
+        self, embedding: Float32Array, lexical: Float32Array | None
+    ) -> Float32Array | Floats:
         """Return the log-odds of what ``predict`` says, [a]; the array is the caller's."""
         return self.predictor.log_odds_checked(embedding, self._words(lexical))
 
@@ -180,7 +182,9 @@ class RouterModel:
         """Predict for several requests, [n, d] and [n, COUNT] → [n, a]; see ``predict``."""
         return self.predictor.predict_batch(embeddings, self._words_of(embeddings, lexical))
 
-    def log_odds_batch(self, embeddings: Float32Array, lexical: Float32Array | None) -> Floats:
+    def log_odds_batch(
+        self, embeddings: Float32Array, lexical: Float32Array | None
+    ) -> Float32Array | Floats:
         """Return the log-odds of several predictions, [n, a]; the array is the caller's."""
         words = self._words_of(embeddings, lexical)
         return self.predictor.log_odds_checked_batch(embeddings, words)

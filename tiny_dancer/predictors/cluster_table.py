@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any, Self
 
 import numpy as np
 
 from tiny_dancer.errors import InvalidArgumentError
 from tiny_dancer.predictors.linear_heads import log_odds
-from tiny_dancer.predictors.log_odds_heads import LogOddsHeads
+from tiny_dancer.predictors.log_odds_heads import LogOddsHeads, MakeFeatures
 from tiny_dancer.predictors.observations import Floats, Observations
 from tiny_dancer.predictors.predictor import Description, Tensors
 from tiny_dancer.predictors.request_clusters import RequestClusters, softmax
@@ -102,8 +103,8 @@ class ClusterTable(LogOddsHeads):
     def _rows(self) -> tuple[Float32Array, Float32Array]:
         return self._clusters.directions, -self._clusters.offset
 
-    def _features(self, sums: Float32Array, out: Float32Array) -> None:
-        softmax(sums, out)
+    def _maker(self, sums: Float32Array, out: Float32Array) -> MakeFeatures:
+        return partial(softmax, sums, out)
 
     def _state(self) -> tuple[Tensors, Description]:
         tensors = {**self._inputs.tensors(), **self._clusters.tensors(), "heads": self._heads}

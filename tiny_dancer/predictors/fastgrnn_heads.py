@@ -15,7 +15,7 @@ import numpy as np
 
 from tiny_dancer.errors import InvalidArgumentError
 from tiny_dancer.fastgrnn import FastGRNN, FastGRNNForm, FastGRNNWeights
-from tiny_dancer.predictors.log_odds_heads import LogOddsHeads
+from tiny_dancer.predictors.log_odds_heads import LogOddsHeads, MakeFeatures
 from tiny_dancer.predictors.observations import Observations
 from tiny_dancer.predictors.predictor import Description, Tensors
 from tiny_dancer.predictors.request_inputs import RequestInputs, part_scales
@@ -102,11 +102,16 @@ class FastGRNNHeads(LogOddsHeads):
     def _rows(self) -> tuple[Float32Array, Float32Array]:
         return self._single_rows
 
-    def _features(self, sums: Float32Array, out: Float32Array) -> None:
-        # The state is linear in the update and in its product with the gate, and so are the heads.
-        np.tanh(sums, out=out)
+    def _maker(self, sums: Float32Array, out: Float32Array) -> MakeFeatures:
         half = out.shape[-1] // 2
-        out[..., half:] *= out[..., :half]
+        update, gate = out[..., :half], out[..., half:]
+
+        def make() -> None:
+            # The state is linear in the update and in its product with the gate, and so are heads.
+            np.tanh(sums, out)
+            np.multiply(gate, update, gate)
+
+        return make
 
     def _on_features(self) -> Float32Array:
         return self._heads_on_features

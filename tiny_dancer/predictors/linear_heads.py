@@ -11,7 +11,9 @@ from tiny_dancer.weights import Float32Array
 
 LEAST, MOST = 0.002, 0.998
 """No learned quality is a certainty."""
-_LEAST_LOG_ODDS = math.log(LEAST / MOST)
+# Arrays, for of a number NumPy makes one in each call.
+_LEAST_LOG_ODDS = np.array(math.log(LEAST / MOST), np.float32)
+_MOST_LOG_ODDS = -_LEAST_LOG_ODDS
 
 
 def clipped(values: Float32Array | Floats) -> Floats:
@@ -25,10 +27,10 @@ def log_odds(predictions: Floats) -> Floats:
     return np.asarray(np.log(p / (1.0 - p)))
 
 
-def clipped_log_odds(odds: Float32Array | Floats) -> Floats:
-    """Log-odds of probabilities within [LEAST, MOST], as a new float64 array."""
-    bounded = np.maximum(odds, _LEAST_LOG_ODDS, dtype=np.float64)
-    return np.asarray(np.minimum(bounded, -_LEAST_LOG_ODDS, out=bounded))
+def within_log_odds(odds: Float32Array | Floats) -> Float32Array | Floats:
+    """Bring log-odds to those of probabilities within [LEAST, MOST], in place."""
+    np.maximum(odds, _LEAST_LOG_ODDS, out=odds)
+    return np.minimum(odds, _MOST_LOG_ODDS, out=odds)
 
 
 def probabilities(odds: Float32Array | Floats) -> Floats:

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from typing import NamedTuple, Self
 
 import numpy as np
 
-from tiny_dancer.predictors.linear_heads import probabilities
-from tiny_dancer.predictors.observations import Floats
+from tiny_dancer.predictors.linear_heads import probabilities, within_log_odds
+from tiny_dancer.predictors.observations import Floats, Observations
 from tiny_dancer.predictors.predictor import QualityPredictor
 from tiny_dancer.predictors.request_inputs import RequestInputs
+from tiny_dancer.training.progress import Progress, no_progress
 from tiny_dancer.weights import Float32Array
 
-_ONE = np.ones(1, dtype=np.float32)
+# Puts the features made of sums, both arrays known beforehand, into their place.
+MakeFeatures = Callable[[], object]
 
 
 class LogOddsHeads(QualityPredictor):
@@ -30,6 +32,8 @@ class LogOddsHeads(QualityPredictor):
     _inputs: RequestInputs
     _heads: Float32Array
     _offset: Float32Array
+    # Itself, joined: made where single requests are predicted, as a part of a mean it has none.
+    _alone: JoinedHeads | None = None
 
     @property
     @abstractmethod
@@ -40,12 +44,17 @@ class LogOddsHeads(QualityPredictor):
         """
 
     @abstractmethod
-    def _features(self, sums: Float32Array, out: Float32Array) -> None:
-        """Put the features made of these sums, [p] or [n, p], into ``out``; may overwrite both."""
+    def _maker(self, sums: Float32Array, out: Float32Array) -> MakeFeatures:
+        """What puts the features of sums, [p] or [n, p], into ``out``; may overwrite both."""
 
     def _on_features(self) -> Float32Array:
         """The heads as they are on the features, [a, f]."""
         return self._heads
+
+    def learn(self, observations: Observations, progress: Progress = no_progress) -> Self:
+        """Learn from rows that were checked already; see ``fit``."""
+        self._alone = None
+        return super().learn(observations, progress)
 
     def _log_odds_of(self, points: Float32Array) -> Float32Array:
         """Log-odds of standardised requests, [k] → [a] or [n, k] → [n, a]."""
@@ -53,20 +62,32 @@ class LogOddsHeads(QualityPredictor):
         if self._rows is not None:
             rows, shift = self._rows
             features = np.empty((*points.shape[:-1], heads.shape[1]), dtype=np.float32)
-            self._features(points.dot(rows.T) + shift, features)
+            self._maker(points.dot(rows.T) + shift, features)()
         odds: Float32Array = features.dot(heads.T)
         odds += self._offset
         return odds
 
-    def _log_odds_batch(self, embeddings: Float32Array, lexical: Float32Array) -> Floats:
-        odds = self._log_odds_of(self._inputs.transform(embeddings, lexical))
-        return np.asarray(odds, dtype=np.float64)
-
     def _predict_batch(self, embeddings: Float32Array, lexical: Float32Array) -> Floats:
-        return probabilities(self._log_odds_batch(embeddings, lexical))
+        return probabilities(self._log_odds_of(self._inputs.transform(embeddings, lexical)))
+
+    def _joined(self) -> JoinedHeads:
+        if self._alone is None:
+            joined = JoinedHeads.of([self], np.ones(1), np.zeros(len(self._offset)))
+            assert joined is not None
+            self._alone = joined
+        return self._alone
+
+    def _log_odds_batch(self, embeddings: Float32Array, lexical: Float32Array) -> Float32Array:
+        return self._joined().log_odds(embeddings, lexical)
+
+    def log_odds_checked(
+        self, embedding: Float32Array, lexical: Float32Array
+    ) -> Float32Array | Floats:
+        """Return the log-odds of a prediction, a new array [a]; see ``predict_checked``."""
+        return within_log_odds(self._joined().log_odds(embedding, lexical))
 
     def _predict(self, embedding: Float32Array, lexical: Float32Array) -> Floats:
-        return probabilities(self._log_odds_of(self._inputs.transform(embedding, lexical)))
+        return probabilities(self._joined().log_odds(embedding, lexical))
 
 
 class Member(NamedTuple):
@@ -81,6 +102,24 @@ class Member(NamedTuple):
     heads: LogOddsHeads
     sums: slice
     features: slice
+
+
+class Desk(NamedTuple):
+    """Arrays that single requests are worked on in, made once.
+
+    Attributes:
+        known: of the request, [k].
+        points: these and a 1, [k + 1].
+        sums: products of rows and points, [Σp].
+        make_features: of the members.
+        met: the features and the points, [Σf + k + 1].
+    """
+
+    known: Float32Array
+    points: Float32Array
+    sums: Float32Array
+    make_features: tuple[MakeFeatures, ...]
+    met: Float32Array
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -102,6 +141,7 @@ class JoinedHeads:
     members: tuple[Member, ...]
     rows: Float32Array
     heads: Float32Array
+    _free_desks: list[Desk] = field(default_factory=list, repr=False)
 
     @classmethod
     def of(cls, members: Sequence[QualityPredictor], weights: Floats, shift: Floats) -> Self | None:
@@ -147,16 +187,46 @@ class JoinedHeads:
         return probabilities(self.log_odds(embeddings, lexical))
 
     def log_odds(self, embeddings: Float32Array, lexical: Float32Array) -> Float32Array:
-        """Log-odds of each agent, not clipped, on one request, [a], or on several, [n, a]."""
-        one = _ONE if embeddings.ndim == 1 else np.ones((len(embeddings), 1), np.float32)
-        met = np.empty((*embeddings.shape[:-1], self.heads.shape[1]), np.float32)
-        points = met[..., -self.rows.shape[1] :]
-        np.concatenate((embeddings, lexical, one), axis=-1, out=points)
-        known = points[..., :-1]
+        """Log-odds of each agent, not bounded, on one request, [a], or on several, [n, a]."""
+        if embeddings.ndim == 1:
+            return self._log_odds_of_one(embeddings, lexical)
+        desk = self._desk((len(embeddings),))
+        self._meet(desk, embeddings, lexical)
+        np.dot(desk.points, self.rows.T, out=desk.sums)
+        for make in desk.make_features:
+            make()
+        odds: Float32Array = desk.met.dot(self.heads.T)
+        return odds
+
+    def _log_odds_of_one(self, embedding: Float32Array, lexical: Float32Array) -> Float32Array:
+        # In every decision. Arrays and views of them take longer to make than to be worked on; two
+        # threads never have the same desk, for one takes it off the list.
+        try:
+            desk = self._free_desks.pop()
+        except IndexError:
+            desk = self._desk(())
+        self._meet(desk, embedding, lexical)
+        self.rows.dot(desk.points, desk.sums)
+        for make in desk.make_features:
+            make()
+        odds: Float32Array = self.heads.dot(desk.met)
+        self._free_desks.append(desk)
+        return odds
+
+    def _meet(self, desk: Desk, embeddings: Float32Array, lexical: Float32Array) -> None:
+        known = desk.known
+        np.concatenate((embeddings, lexical), axis=-1, out=known)
         np.minimum(known, self.greatest, out=known)
         np.maximum(known, self.least, out=known)
-        sums = points.dot(self.rows.T)
-        for member, own, features in self.members:
-            member._features(sums[..., own], met[..., features])
-        odds: Float32Array = met.dot(self.heads.T)
-        return odds
+
+    def _desk(self, requests: tuple[int, ...]) -> Desk:
+        """Make arrays for so many requests, () or (n,)."""
+        sums = np.empty((*requests, self.rows.shape[0]), np.float32)
+        met = np.empty((*requests, self.heads.shape[1]), np.float32)
+        points = met[..., -self.rows.shape[1] :]
+        points[..., -1] = 1.0
+        make_features = tuple(
+            member._maker(sums[..., own], met[..., features])
+            for member, own, features in self.members
+        )
+        return Desk(points[..., :-1], points, sums, make_features, met)

@@ -16,7 +16,7 @@ from typing import Any, Self
 
 import numpy as np
 
-from tiny_dancer.predictors.log_odds_heads import LogOddsHeads
+from tiny_dancer.predictors.log_odds_heads import LogOddsHeads, MakeFeatures
 from tiny_dancer.predictors.observations import Floats, Observations
 from tiny_dancer.predictors.predictor import Description, Tensors
 from tiny_dancer.predictors.request_inputs import RequestInputs, part_scales
@@ -107,7 +107,7 @@ class LogisticHeads(LogOddsHeads):
     def _rows(self) -> None:
         return None
 
-    def _features(self, sums: Float32Array, out: Float32Array) -> None:
+    def _maker(self, sums: Float32Array, out: Float32Array) -> MakeFeatures:
         raise NotImplementedError("these heads are on the request itself")
 
     def _state(self) -> tuple[Tensors, Description]:

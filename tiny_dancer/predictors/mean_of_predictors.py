@@ -13,7 +13,7 @@ import numpy as np
 
 from tiny_dancer.errors import InvalidArgumentError
 from tiny_dancer.predictors.cross_validation import StageProgress, cross_entropy, out_of_fold
-from tiny_dancer.predictors.linear_heads import clipped_log_odds
+from tiny_dancer.predictors.linear_heads import within_log_odds
 from tiny_dancer.predictors.log_odds_heads import JoinedHeads
 from tiny_dancer.predictors.log_odds_pool import LogOddsPool
 from tiny_dancer.predictors.observations import Floats, Observations
@@ -140,24 +140,28 @@ class MeanOfPredictors(QualityPredictor):
         seen = self._seen(embeddings)
         if self._joined is not None:
             return self._joined.predict(seen, lexical)
-        odds = np.stack([member._log_odds_batch(seen, lexical) for member in self.members_])
-        return self.pool_.pooled(odds)
+        odds = [member._log_odds_batch(seen, lexical) for member in self.members_]
+        return self.pool_.pooled(np.stack(odds).astype(np.float64))
 
-    def _log_odds_batch(self, embeddings: Float32Array, lexical: Float32Array) -> Floats:
+    def _log_odds_batch(
+        self, embeddings: Float32Array, lexical: Float32Array
+    ) -> Float32Array | Floats:
         if self._joined is None:
             return super()._log_odds_batch(embeddings, lexical)
-        return np.asarray(self._joined.log_odds(self._seen(embeddings), lexical), dtype=np.float64)
+        return self._joined.log_odds(self._seen(embeddings), lexical)
 
     def _predict(self, embedding: Float32Array, lexical: Float32Array) -> Floats:
         if self._joined is None:
             return super()._predict(embedding, lexical)
         return self._joined.predict(self._seen(embedding), lexical)
 
-    def log_odds_checked(self, embedding: Float32Array, lexical: Float32Array) -> Floats:
+    def log_odds_checked(
+        self, embedding: Float32Array, lexical: Float32Array
+    ) -> Float32Array | Floats:
         """Return the log-odds of a prediction, a new array [a]; see ``predict_checked``."""
         if self._joined is None:
             return super().log_odds_checked(embedding, lexical)
-        return clipped_log_odds(self._joined.log_odds(self._seen(embedding), lexical))
+        return within_log_odds(self._joined.log_odds(self._seen(embedding), lexical))
 
     def _state(self) -> tuple[Tensors, Description]:
         tensors: Tensors = {

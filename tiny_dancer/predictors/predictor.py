@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from tiny_dancer import weights
 from tiny_dancer.errors import InvalidArgumentError, NotReadyError
-from tiny_dancer.predictors.linear_heads import clipped_log_odds, log_odds
+from tiny_dancer.predictors.linear_heads import log_odds, within_log_odds
 from tiny_dancer.predictors.observations import Observations
 from tiny_dancer.training.progress import Progress, no_progress
 from tiny_dancer.weights import DamagedWeightsError, Float32Array
@@ -107,13 +107,17 @@ class QualityPredictor(ABC):
         """Predict for a request whose float32 vectors were checked already; see ``predict``."""
         return self._predict(embedding, lexical)
 
-    def log_odds_checked(self, embedding: Float32Array, lexical: Float32Array) -> Floats:
+    def log_odds_checked(
+        self, embedding: Float32Array, lexical: Float32Array
+    ) -> Float32Array | Floats:
         """Return the log-odds of a prediction, a new array [a]; see ``predict_checked``."""
         return log_odds(self._predict(embedding, lexical))
 
-    def log_odds_checked_batch(self, embeddings: Float32Array, lexical: Float32Array) -> Floats:
+    def log_odds_checked_batch(
+        self, embeddings: Float32Array, lexical: Float32Array
+    ) -> Float32Array | Floats:
         """Return the log-odds of several predictions, a new array [n, a]."""
-        return clipped_log_odds(self._log_odds_batch(embeddings, lexical))
+        return within_log_odds(self._log_odds_batch(embeddings, lexical))
 
     def predict_batch(self, embeddings: ArrayLike, lexical: ArrayLike) -> Floats:
         """Predict for several requests, [n, d] and [n, l] → [n, a]; see ``predict``."""
@@ -206,7 +210,9 @@ class QualityPredictor(ABC):
         row: Floats = self._predict_batch(embedding[None], lexical[None])[0]
         return row
 
-    def _log_odds_batch(self, embeddings: Float32Array, lexical: Float32Array) -> Floats:
+    def _log_odds_batch(
+        self, embeddings: Float32Array, lexical: Float32Array
+    ) -> Float32Array | Floats:
         """Log-odds of ``_predict_batch``; overridden where they are known before the quality."""
         return log_odds(self._predict_batch(embeddings, lexical))
 

@@ -66,6 +66,9 @@ class PrincipalComponents:
 
     def transform(self, vectors: Float32Array) -> Float32Array:
         """Coordinates along the directions, [d] → [r] or [n, d] → [n, r]."""
+        if vectors.ndim == 1:
+            coordinates: Float32Array = self.directions.dot(vectors)
+            return coordinates
         return np.asarray(vectors.dot(self.directions.T), dtype=np.float32)
 
     def of(self, observations: Observations) -> Observations:

@@ -1,3 +1,6 @@
+import sys
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import pytest
 from made_up_outcomes import made_up_outcomes
@@ -86,7 +89,7 @@ def test_log_odds_are_those_of_the_prediction(make):
     predictor = make().fit(embeddings, lexical, targets)
     vector, words = embeddings[0].astype(np.float32), lexical[0].astype(np.float32)
     odds = predictor.log_odds_checked(vector, words)
-    assert odds.dtype == np.float64
+    assert odds.dtype in (np.float32, np.float64)
     predicted = predictor.predict_checked(vector, words)
     np.testing.assert_allclose(1.0 / (1.0 + np.exp(-odds)), predicted, atol=1e-6)
     batch = predictor.log_odds_checked_batch(vector[None], words[None])
@@ -94,6 +97,32 @@ def test_log_odds_are_those_of_the_prediction(make):
     # Whoever asked may change them.
     odds += 1.0
     np.testing.assert_array_equal(predictor.predict_checked(vector, words), predicted)
+
+
+def test_fitted_anew_it_forgets_what_it_predicted(make):
+    embeddings, lexical, targets, _ = made_up_outcomes(rows=80)
+    vector, words = embeddings[0].astype(np.float32), lexical[0].astype(np.float32)
+    predictor = make().fit(embeddings, lexical, targets)
+    before = predictor.predict_checked(vector, words)
+    after = predictor.fit(embeddings, lexical, 1.0 - targets).predict_checked(vector, words)
+    expected = make().fit(embeddings, lexical, 1.0 - targets).predict_checked(vector, words)
+    np.testing.assert_array_equal(after, expected)
+    assert not np.allclose(after, before)
+
+
+def test_threads_do_not_write_into_one_anothers_arrays(make):
+    embeddings, lexical, targets, _ = made_up_outcomes(rows=80)
+    predictor = make().fit(embeddings, lexical, targets)
+    requests = list(zip(embeddings.astype(np.float32), lexical.astype(np.float32), strict=True))
+    alone = [predictor.predict_checked(*request) for request in requests]
+    often = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        with ThreadPoolExecutor(4) as threads:
+            found = list(threads.map(lambda r: predictor.predict_checked(*r), requests * 5))
+    finally:
+        sys.setswitchinterval(often)
+    np.testing.assert_array_equal(found, alone * 5)
 
 
 def test_same_rows_and_seed_give_the_same_bytes(make):
