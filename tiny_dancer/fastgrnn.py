@@ -145,6 +145,10 @@ class FastGRNNWeights:
         own = {name: _own(name, self.tensors[name], shape) for name, shape in shapes.items()}
         object.__setattr__(self, "tensors", MappingProxyType(own))
 
+    def __reduce__(self) -> tuple[type[Self], tuple[Any, ...]]:
+        """Copy and pickle by what they were made of: a read-only mapping can not be copied."""
+        return type(self), (self.form, dict(self.tensors), self.trained_on)
+
     @classmethod
     def initial(cls, form: FastGRNNForm, seed: int = 0) -> Self:
         """Random weights to start training from; the same seed gives the same weights.

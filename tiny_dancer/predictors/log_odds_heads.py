@@ -122,6 +122,17 @@ class Desk(NamedTuple):
     met: Float32Array
 
 
+class FreeDesks(list[Desk]):
+    """Those that nobody is at; a copy of whoever owns them starts without any.
+
+    The parts of a desk share memory, and would not any more once they were copied one by one.
+    """
+
+    def __reduce__(self) -> tuple[type[Self], tuple[()]]:
+        """Copy and pickle as an empty list."""
+        return type(self), ()
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class JoinedHeads:
     """Several predictors and their pool as one: the request is read once, and met by one product.
@@ -141,7 +152,7 @@ class JoinedHeads:
     members: tuple[Member, ...]
     rows: Float32Array
     heads: Float32Array
-    _free_desks: list[Desk] = field(default_factory=list, repr=False)
+    _free_desks: FreeDesks = field(default_factory=FreeDesks, repr=False)
 
     @classmethod
     def of(cls, members: Sequence[QualityPredictor], weights: Floats, shift: Floats) -> Self | None:

@@ -1,3 +1,5 @@
+import copy
+import pickle
 import sys
 from concurrent.futures import ThreadPoolExecutor
 
@@ -123,6 +125,21 @@ def test_threads_do_not_write_into_one_anothers_arrays(make):
     finally:
         sys.setswitchinterval(often)
     np.testing.assert_array_equal(found, alone * 5)
+
+
+@pytest.mark.parametrize(
+    "copied", [copy.copy, copy.deepcopy, lambda p: pickle.loads(pickle.dumps(p))]
+)
+def test_a_copy_predicts_on_arrays_of_its_own(make, copied):
+    embeddings, lexical, targets, _ = made_up_outcomes(rows=80)
+    vectors, words = embeddings.astype(np.float32), lexical.astype(np.float32)
+    predictor = make().fit(embeddings, lexical, targets)
+    before = predictor.predict_checked(vectors[0], words[0])
+    twin = copied(predictor)
+    np.testing.assert_array_equal(
+        twin.predict_checked(vectors[1], words[1]), predictor.predict_checked(vectors[1], words[1])
+    )
+    np.testing.assert_array_equal(predictor.predict_checked(vectors[0], words[0]), before)
 
 
 def test_same_rows_and_seed_give_the_same_bytes(make):
