@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 from tiny_dancer.agents.performance import AgentPerformance
 from tiny_dancer.agents.registry import AgentRegistry
+from tiny_dancer.learning.judged_fit import JudgedFit
 from tiny_dancer.learning.learned_quality import LearnedQuality
 from tiny_dancer.learning.outcome_table import OutcomeTable
 from tiny_dancer.learning.router_model import RouterModel
@@ -29,7 +30,7 @@ def trained_model(
     predictor: str = DEFAULT,
     seed: int = 0,
 ) -> RouterModel:
-    """Train with a tenth of the requests held back.
+    """Train as the database does, first without the tenth of the requests that it judges by.
 
     Args:
         embeddings: of all requests, [n, d].
@@ -41,10 +42,8 @@ def trained_model(
         seed: likewise.
     """
     table = OutcomeTable.of(embeddings, lexical, asked, acting, quality[asked, acting])
-    rows, _ = table.held_back()
-    training = table.observations.rows(rows)
-    fitted = predictor_by_name(predictor, seed).learn(training)
-    return RouterModel.trained_on(fitted, training, table, rows, model_id=0, last_usage_id=0)
+    fit = JudgedFit.of(predictor_by_name(predictor, seed), table)
+    return RouterModel.trained_on(fit.serving, table, model_id=0, last_usage_id=0)
 
 
 def expected_quality(

@@ -4,6 +4,10 @@
 -- maintain() deletes by this time, and read the whole table to find it.
 CREATE INDEX foreseen_outcomes_time ON tiny_dancer.foreseen_outcomes USING brin (recorded_at);
 
+-- Models learn from the requests held back, too, once they were judged by them.
+ALTER TABLE tiny_dancer.router_training_requests ADD COLUMN judged_weights bytea;
+ALTER TABLE tiny_dancer.router_training_requests ALTER COLUMN judged_weights SET STORAGE EXTERNAL;
+
 -- What tiny_dancer.route() returns.
 CREATE TYPE tiny_dancer.routing_decision AS (
     agent_name text,

@@ -35,8 +35,8 @@ COMMENT ON COLUMN tiny_dancer.router_models.agent_outcomes IS 'outcomes of each 
 COMMENT ON COLUMN tiny_dancer.router_models.agent_means IS 'mean quality of each agent over these';
 COMMENT ON COLUMN tiny_dancer.router_models.last_usage_id IS
     'the newest recorded outcome when it was trained from recorded outcomes, 0 where it was trained from a query';
-COMMENT ON COLUMN tiny_dancer.router_models.requests IS 'different requests that it was trained on';
-COMMENT ON COLUMN tiny_dancer.router_models.held_back IS 'different requests that it was judged by and not trained on';
+COMMENT ON COLUMN tiny_dancer.router_models.requests IS 'different requests that it had learned from when it was judged';
+COMMENT ON COLUMN tiny_dancer.router_models.held_back IS 'different requests that it was judged by, and learned from afterwards';
 COMMENT ON COLUMN tiny_dancer.router_models.weights IS 'weights with their shapes and checksums; see tiny_dancer.weights in the package';
 COMMENT ON COLUMN tiny_dancer.router_models.checksum IS 'sha256 of the weights and of what says whose they are';
 COMMENT ON COLUMN tiny_dancer.router_models.prediction_us IS 'microseconds of one prediction when it was trained';
@@ -46,10 +46,16 @@ REVOKE ALL ON tiny_dancer.router_models FROM PUBLIC;
 -- Apart, since whoever routes has no use for them.
 CREATE TABLE tiny_dancer.router_training_requests (
     router_model_id bigint PRIMARY KEY REFERENCES tiny_dancer.router_models ON DELETE CASCADE,
-    request_keys bigint[] NOT NULL
+    request_keys bigint[] NOT NULL,
+    judged_weights bytea
 );
+ALTER TABLE tiny_dancer.router_training_requests ALTER COLUMN judged_weights SET STORAGE EXTERNAL;
 COMMENT ON TABLE tiny_dancer.router_training_requests IS
-    'which requests a router model was trained on, as hashes of their embeddings, ascending';
+    'what a router model had learned from when it was judged; two models are compared as they were then';
+COMMENT ON COLUMN tiny_dancer.router_training_requests.request_keys IS
+    'the requests, as hashes of their embeddings, ascending';
+COMMENT ON COLUMN tiny_dancer.router_training_requests.judged_weights IS
+    'its weights before it learned from the requests held back, too; NULL where nothing was, and of models trained by 0.1.0';
 REVOKE ALL ON tiny_dancer.router_training_requests FROM PUBLIC;
 
 -- What a model expected of outcomes that were recorded with their request and without a decision. Of decisions it

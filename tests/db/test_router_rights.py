@@ -98,4 +98,4 @@ def test_duplicate_vectors_count_once(db):
     )
     row = train_recorded(db)
     assert row.requests + row.held_back == 20
-    assert row.outcomes == 2 * row.requests
+    assert row.outcomes == 2 * (row.requests + row.held_back)

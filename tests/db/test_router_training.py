@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 import time
 
@@ -11,7 +12,7 @@ from calls_at_work import wait_until_at_work
 from outcomes import at_once, refusals
 from refusal import refused
 from registration import call, register
-from router_training import judged, models, register_two, train
+from router_training import SUM, judged, models, predicted, register_two, train
 
 TWENTY = "generate_series(1, 20) AS n"
 HOSTILE_QUERIES = {
@@ -145,7 +146,7 @@ def test_the_row_says_what_was_trained_and_measured(trained):
         row = train(trained, judged(400))
         assert row.trained_predictor == "ridge"
         assert (row.agents, row.requests + row.held_back) == (2, 400)
-        assert row.outcomes == 2 * row.requests
+        assert row.outcomes == 2 * (row.requests + row.held_back)
         assert row.loss < row.means_loss
         assert row.loss < row.prior_loss
         assert 0.0 <= row.brier <= 1.0
@@ -207,6 +208,63 @@ def test_the_same_model_again_is_no_better(trained, predictor):
         again = train(trained, predictor=predictor)
         assert not again.activated, again.why
         assert models(trained)[-2:] == [(first.id, True), (again.id, False)]
+
+
+STORED = """
+SELECT r.requests, r.held_back, r.agent_requests, cardinality(t.request_keys), r.weights,
+       t.judged_weights
+FROM tiny_dancer.router_models r
+JOIN tiny_dancer.router_training_requests t ON t.router_model_id = r.id WHERE r.id = %s
+"""
+
+
+def test_what_was_held_back_is_learned_from_once_it_has_judged(db):
+    register_two(db)
+    row = train(db)
+    requests, held_back, of_agents, keys, weights, judged_weights = db.execute(
+        STORED, [row.id]
+    ).fetchone()
+    assert (requests, held_back) == (row.requests, row.held_back)
+    assert held_back > 0
+    # It serves with what it knows of all, and is compared by what it knew before.
+    assert of_agents == [requests + held_back] * 2
+    assert keys == requests
+    assert judged_weights is not None
+    assert judged_weights != weights
+
+
+def test_a_model_without_weights_of_its_judgement_is_compared_by_those_it_has(db):
+    # Such are all that 0.1.0 trained: they never learned from what was held back.
+    register_two(db)
+    shuffled = judged(200).replace("agent = 'adder'", "md5(n || agent) < '8'")
+    first = train(db, shuffled)
+    db.execute(
+        "UPDATE tiny_dancer.router_training_requests SET judged_weights = NULL WHERE"
+        " router_model_id = %s",
+        [first.id],
+    )
+    better = train(db)
+    assert better.activated
+    assert "neither has seen" in better.why
+
+
+def test_two_models_are_compared_as_they_were_judged(db):
+    register_two(db)
+    first = train(db)
+    why = train(db).why
+    losses = re.search(r"the loss is (\S+), and (\S+) with model", why).groups()
+    assert losses[0] == losses[1] == f"{first.loss:.4f}"
+
+
+def test_damaged_weights_of_the_judgement_leave_the_router_working(db):
+    register_two(db)
+    first = train(db)
+    before = predicted(db, SUM)
+    db.execute("UPDATE tiny_dancer.router_training_requests SET judged_weights = 'damage'")
+    assert predicted(db, SUM) == before
+    row = train(db)
+    assert row.activated
+    assert f"router model {first.id}, as it was judged, is damaged" in row.why
 
 
 def test_with_no_unseen_request_in_common_the_new_one_is_activated(db):

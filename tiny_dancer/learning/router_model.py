@@ -9,12 +9,11 @@ from dataclasses import dataclass
 from typing import Any, Self
 
 import numpy as np
-from numpy.typing import NDArray
 
 from tiny_dancer import lexical_features
 from tiny_dancer.learning.outcome_table import OutcomeTable
 from tiny_dancer.predictors.default_predictor import predictor_by_name  # noqa: F401  (the kinds)
-from tiny_dancer.predictors.observations import Floats, Observations
+from tiny_dancer.predictors.observations import Floats
 from tiny_dancer.predictors.predictor import QualityPredictor
 from tiny_dancer.weights import DamagedWeightsError, Float32Array
 
@@ -47,32 +46,23 @@ class RouterModel:
 
     @classmethod
     def trained_on(
-        cls,
-        predictor: QualityPredictor,
-        training: Observations,
-        table: OutcomeTable,
-        rows: NDArray[np.int64],
-        *,
-        model_id: int,
-        last_usage_id: int,
+        cls, predictor: QualityPredictor, table: OutcomeTable, *, model_id: int, last_usage_id: int
     ) -> Self:
-        """Describe a predictor that was fitted on some rows of a table.
+        """Describe a predictor that was fitted on a table of outcomes.
 
         Args:
             predictor: fitted.
-            training: the rows as they were fitted.
             table: of outcomes.
-            rows: which of its rows.
             model_id: the embedding model.
             last_usage_id: see above.
         """
-        counts = training.counts()
+        counts = table.observations.counts()
         return cls(
             predictor,
             table.agent_ids,
             counts,
-            table.outcomes[rows].sum(axis=0).astype(np.float64),
-            training.targets.sum(axis=0) / np.maximum(counts, 1.0),
+            table.outcomes.sum(axis=0).astype(np.float64),
+            table.observations.targets.sum(axis=0) / np.maximum(counts, 1.0),
             model_id,
             last_usage_id,
         )

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,8 +13,11 @@ from numpy.typing import NDArray
 from tiny_dancer.errors import NotReadyError, TinyDancerError, UnknownObjectError
 from tiny_dancer.learning.router_model import RouterModel
 from tiny_dancer.pg.read_only import require_writable
+from tiny_dancer.predictors.predictor import QualityPredictor
+from tiny_dancer.weights import DamagedWeightsError
 
 if TYPE_CHECKING:
+    from tiny_dancer.learning.judged_fit import JudgedFit
     from tiny_dancer.pg.backend import Backend
 
 COLUMNS = """
@@ -26,7 +30,8 @@ FROM tiny_dancer.router_models r JOIN tiny_dancer.models m ON m.id = r.model_id
 WHERE r.id = $1
 """
 TRAINING_REQUESTS = """
-SELECT request_keys FROM tiny_dancer.router_training_requests WHERE router_model_id = $1
+SELECT request_keys, judged_weights FROM tiny_dancer.router_training_requests
+WHERE router_model_id = $1
 """
 PUT = """
 INSERT INTO tiny_dancer.router_models
@@ -39,7 +44,10 @@ PUT_TYPES = (
     *("text", "integer", "integer", "integer", "integer", "jsonb", "float8", "bigint", "bigint[]"),
     *("float8[]", "float8[]", "float8[]", "bigint", "bytea", "text"),
 )
-PUT_TRAINING_REQUESTS = "INSERT INTO tiny_dancer.router_training_requests VALUES ($1, $2)"
+PUT_TRAINING_REQUESTS = """
+INSERT INTO tiny_dancer.router_training_requests (router_model_id, request_keys, judged_weights)
+VALUES ($1, $2, $3)
+"""
 DEACTIVATE = "UPDATE tiny_dancer.router_models SET active = false WHERE active"
 ACTIVATE = """
 UPDATE tiny_dancer.router_models
@@ -80,11 +88,9 @@ def put_model(
     *,
     predictor: str,
     seed: int,
-    requests: int,
-    held_back: int,
-    metrics: Mapping[str, Any],
     prediction_us: float,
-    training_keys: NDArray[np.int64],
+    metrics: Mapping[str, Any],
+    fit: JudgedFit,
 ) -> int:
     """Store a trained model, inactive, and return its id."""
     columns = model.columns()
@@ -93,15 +99,17 @@ def put_model(
         PUT_TYPES,
         predictor,
         seed,
-        requests,
+        len(fit.training_rows),
         int(model.outcomes.sum()),
-        held_back,
+        len(fit.held_back_rows),
         json.dumps(metrics, sort_keys=True),
         prediction_us,
         *(columns[name] for name in COLUMNS_OF_MODEL),
     )
     identity = int(row["id"])
-    backend.rows(PUT_TRAINING_REQUESTS, ("bigint", "bigint[]"), identity, training_keys.tolist())
+    keys = fit.table.keys[fit.training_rows].tolist()
+    judged = None if fit.judged is fit.serving else fit.judged.to_blob()
+    backend.rows(PUT_TRAINING_REQUESTS, ("bigint", "bigint[]", "bytea"), identity, keys, judged)
     return identity
 
 
@@ -111,11 +119,34 @@ COLUMNS_OF_MODEL = (
 )
 
 
-def training_keys(backend: Backend, router_model_id: int) -> NDArray[np.int64]:
-    """Return the keys of the requests that a model was trained on."""
-    row = backend.row(TRAINING_REQUESTS, ("bigint",), router_model_id)
-    keys = row["request_keys"] if row else []
-    return np.array([key for key in keys if key is not None], dtype=np.int64)
+class JudgedModel(NamedTuple):
+    """A router model as it was judged, before it learned from the requests held back.
+
+    Attributes:
+        model: with the weights of that time.
+        training_keys: of the requests that it had learned from.
+    """
+
+    model: RouterModel
+    training_keys: NDArray[np.int64]
+
+
+def judged_model(backend: Backend, router_model_id: int) -> JudgedModel:
+    """Read a router model as it was judged.
+
+    Raises:
+        TinyDancerError: as ``stored_model``.
+    """
+    model = stored_model(backend, router_model_id)
+    row = backend.row(TRAINING_REQUESTS, ("bigint",), router_model_id) or {}
+    keys = [key for key in row.get("request_keys", ()) if key is not None]
+    if row.get("judged_weights") is not None:
+        where = f"router model {router_model_id}, as it was judged,"
+        judged = QualityPredictor.from_blob(row["judged_weights"], where=where)
+        if judged.agents_ != len(model.agent_ids):
+            raise DamagedWeightsError(f"{where} is damaged: it predicts for other agents")
+        model = replace(model, predictor=judged)
+    return JudgedModel(model, np.array(keys, dtype=np.int64))
 
 
 def active_id(backend: Backend) -> int | None:

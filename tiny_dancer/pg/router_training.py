@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from tiny_dancer.embedding.native_libraries import release_free_memory
 from tiny_dancer.errors import InvalidArgumentError, NotReadyError, shown
+from tiny_dancer.learning.judged_fit import JudgedFit
 from tiny_dancer.learning.outcome_table import OutcomeTable
 from tiny_dancer.learning.router_model import RouterModel
 from tiny_dancer.learning.validation import Comparison, Metrics, compare, measure, rounded
@@ -17,9 +18,11 @@ from tiny_dancer.pg import judged_requests, router_models, store
 from tiny_dancer.pg.judged_requests import Found
 from tiny_dancer.pg.own_path import own_path
 from tiny_dancer.pg.read_only import require_writable
+from tiny_dancer.pg.router_models import JudgedModel
 from tiny_dancer.predictors.automatic import AutomaticPredictor
 from tiny_dancer.predictors.default_predictor import DEFAULT, NAMES, predictor_by_name
 from tiny_dancer.predictors.predictor import QualityPredictor
+from tiny_dancer.training.progress import Progress
 from tiny_dancer.weights import DamagedWeightsError
 
 if TYPE_CHECKING:
@@ -39,13 +42,10 @@ MEASURED = (
 
 
 class Trained(NamedTuple):
-    """A trained model, and the requests that it was judged by."""
+    """A trained model, how it came about, and what was measured."""
 
     model: RouterModel
-    table: OutcomeTable
-    training_rows: NDArray[np.int64]
-    held_back_rows: NDArray[np.int64]
-    predictions: NDArray[np.float64]
+    fit: JudgedFit
     metrics: Metrics
 
 
@@ -106,11 +106,9 @@ def _train_on(
         trained.model,
         predictor=name,
         seed=number,
-        requests=len(trained.training_rows),
-        held_back=len(trained.held_back_rows),
-        metrics=described,
         prediction_us=prediction_us,
-        training_keys=trained.table.keys[trained.training_rows],
+        metrics=described,
+        fit=trained.fit,
     )
     if verdict.activated:
         router_models.switch_to(backend, identity)
@@ -119,8 +117,8 @@ def _train_on(
         name,
         len(trained.model.agent_ids),
         int(trained.model.outcomes.sum()),
-        len(trained.training_rows),
-        len(trained.held_back_rows),
+        len(trained.fit.training_rows),
+        len(trained.fit.held_back_rows),
         *(trained.metrics.get(measured) for measured in MEASURED),
         verdict.activated,
         why,
@@ -160,35 +158,31 @@ def _checked_seed(seed: int | None) -> int:
 
 
 def _train(backend: Backend, unfitted: QualityPredictor, found: Found, model_id: int) -> Trained:
+    backend.allow_cancel()
+    fit = JudgedFit.of(
+        unfitted,
+        found.table,
+        _reporter(backend, "training the router"),
+        _reporter(backend, "learning from the requests held back, too"),
+    )
+    model = RouterModel.trained_on(
+        fit.serving, fit.table, model_id=model_id, last_usage_id=found.last_usage_id
+    )
+    priors = _priors(backend, fit.table)
+    metrics = rounded(measure(fit.predictions, fit.held_back, fit.training, priors))
+    # What training took is not needed again, and a connection may live for days.
+    release_free_memory()
+    return Trained(model, fit, metrics)
+
+
+def _reporter(backend: Backend, what: str) -> Progress:
     progress = backend.progress(NOTICE_EVERY_SECONDS)
 
     def report(done: int, of: int, loss: float) -> None:
         known = "" if np.isnan(loss) else f", loss {loss:.4f}"
-        progress(f"training the router: {100.0 * done / max(of, 1):.0f} %{known}")
+        progress(f"{what}: {100.0 * done / max(of, 1):.0f} %{known}")
 
-    table = found.table
-    training_rows, held_back_rows = table.held_back()
-    training = table.observations.rows(training_rows)
-    held_back = table.observations.rows(held_back_rows)
-    backend.allow_cancel()
-    fitted = unfitted.learn(training, report)
-    model = RouterModel.trained_on(
-        fitted,
-        training,
-        table,
-        training_rows,
-        model_id=model_id,
-        last_usage_id=found.last_usage_id,
-    )
-    predictions = np.empty(held_back.targets.shape)
-    if len(held_back_rows):
-        # As it will be read back: of the same model twice none is better by a rounding.
-        stored = QualityPredictor.from_blob(fitted.to_blob())
-        predictions = stored.predict_batch(held_back.embeddings, held_back.lexical)
-    metrics = rounded(measure(predictions, held_back, training, _priors(backend, table)))
-    # What training took is not needed again, and a connection may live for days.
-    release_free_memory()
-    return Trained(model, table, training_rows, held_back_rows, predictions, metrics)
+    return report
 
 
 def _priors(backend: Backend, table: OutcomeTable) -> NDArray[np.float64]:
@@ -228,10 +222,10 @@ def _verdict(backend: Backend, trained: Trained, activate: bool | None) -> Verdi
     if active is None:
         return Verdict(True, "activated, as no other model was active")
     try:
-        other = router_models.stored_model(backend, active)
+        other = router_models.judged_model(backend, active)
     except (DamagedWeightsError, NotReadyError) as error:
         return Verdict(True, f"activated, as {error.message}")
-    compared = _compare(backend, trained, other)
+    compared = _compare(trained.fit, other)
     if compared is None:
         return Verdict(
             True, f"activated, as no outcome held back is of a request new to model {active}"
@@ -249,21 +243,22 @@ def _verdict(backend: Backend, trained: Trained, activate: bool | None) -> Verdi
     )
 
 
-def _compare(backend: Backend, trained: Trained, other: RouterModel) -> Comparison | None:
-    """Compare with the active model on requests held back that it was not trained on either."""
-    table, rows = trained.table, trained.held_back_rows
-    unseen = ~np.isin(table.keys[rows], router_models.training_keys(backend, other.id))
-    ours = [place for place, agent in enumerate(table.agent_ids) if agent in other.agent_ids]
-    theirs = [other.agent_ids.index(table.agent_ids[place]) for place in ours]
+def _compare(fit: JudgedFit, other: JudgedModel) -> Comparison | None:
+    """Compare with the active model, both as they were judged, on requests new to both."""
+    table, rows = fit.table, fit.held_back_rows
+    model = other.model
+    unseen = ~np.isin(table.keys[rows], other.training_keys)
+    ours = [place for place, agent in enumerate(table.agent_ids) if agent in model.agent_ids]
+    theirs = [model.agent_ids.index(table.agent_ids[place]) for place in ours]
     if not unseen.any() or not ours:
         return None
     asked = table.observations.rows(rows[unseen])
-    if other.predictor.lexical_dim_ > asked.lexical.shape[1]:
+    if model.predictor.lexical_dim_ > asked.lexical.shape[1]:
         # The other one goes by the wording too, which is not known of these.
         return None
     return compare(
-        trained.predictions[unseen][:, ours],
-        other.predict_batch(asked.embeddings, asked.lexical)[:, theirs],
+        fit.predictions[unseen][:, ours],
+        model.predict_batch(asked.embeddings, asked.lexical)[:, theirs],
         asked.targets[:, ours],
         asked.mask[:, ours],
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from copy import deepcopy
+from copy import copy, deepcopy
 from dataclasses import asdict, dataclass
 from typing import Any, Self
 
@@ -14,7 +14,7 @@ from tiny_dancer.predictors.agent_means import AgentMeans
 from tiny_dancer.predictors.cross_validation import StageProgress, out_of_fold, row_entropies
 from tiny_dancer.predictors.observations import Floats, Observations
 from tiny_dancer.predictors.predictor import Description, QualityPredictor, Tensors
-from tiny_dancer.training.progress import Progress
+from tiny_dancer.training.progress import Progress, no_progress
 from tiny_dancer.weights import Float32Array
 
 
@@ -94,6 +94,12 @@ class AutomaticPredictor(QualityPredictor):
             observations, StageProgress(progress, stages - 1, stages)
         )
         progress(1000, 1000, self.choice_.loss if self.choice_ else float("nan"))
+
+    def refitted(self, observations: Observations, progress: Progress = no_progress) -> Self:
+        """Return what was picked, learned from other rows."""
+        again = copy(self)
+        again.predictor_ = self.predictor_.refitted(observations, progress)
+        return again
 
     def _predict_batch(self, embeddings: Float32Array, lexical: Float32Array) -> Floats:
         return self.predictor_._predict_batch(embeddings, lexical)

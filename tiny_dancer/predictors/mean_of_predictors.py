@@ -6,7 +6,7 @@ No single predictor is best on every kind of data, and their mean is near the be
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from copy import deepcopy
+from copy import copy, deepcopy
 from typing import Any, Self
 
 import numpy as np
@@ -21,7 +21,7 @@ from tiny_dancer.predictors.predictor import Description, QualityPredictor, Tens
 from tiny_dancer.predictors.principal_components import PrincipalComponents, components_for
 from tiny_dancer.training.held_back import all_but
 from tiny_dancer.training.loss import RowNumbers
-from tiny_dancer.training.progress import Progress
+from tiny_dancer.training.progress import Progress, no_progress
 from tiny_dancer.weights import DamagedWeightsError, Float32Array
 
 
@@ -67,13 +67,7 @@ class MeanOfPredictors(QualityPredictor):
     def _learn(self, observations: Observations, progress: Progress) -> None:
         if not self.members:
             raise InvalidArgumentError("there is no predictor to take the mean of")
-        self.components_ = None
-        count = components_for(len(observations), self.embedding_dim_) if self.reduced else None
-        if count is not None:
-            self.components_ = PrincipalComponents.fit(
-                observations.embeddings, count, self.seed, progress
-            )
-            observations = self.components_.of(observations)
+        observations = self._reduce(observations, progress)
         parts = observations.folds(self.folds, self.seed)
         stages = len(self.members) * (self.folds + 1)
         self.losses_: dict[str, float] = {}
@@ -102,6 +96,29 @@ class MeanOfPredictors(QualityPredictor):
         ]
         self._join()
         progress(1000, 1000, self.losses_.get("mean", float("nan")))
+
+    def refitted(self, observations: Observations, progress: Progress = no_progress) -> Self:
+        """Return the same members with the same weights, learned from other rows."""
+        again = copy(self)
+        seen = again._reduce(observations, progress)
+        stages = len(self.members_)
+        again.members_ = [
+            member.refitted(seen, StageProgress(progress, number, stages))
+            for number, member in enumerate(self.members_)
+        ]
+        again._join()
+        return again
+
+    def _reduce(self, observations: Observations, progress: Progress) -> Observations:
+        """Find the components, if any, and return what the members see of the rows."""
+        self.components_ = None
+        count = components_for(len(observations), self.embedding_dim_) if self.reduced else None
+        if count is None:
+            return observations
+        self.components_ = PrincipalComponents.fit(
+            observations.embeddings, count, self.seed, progress
+        )
+        return self.components_.of(observations)
 
     def _join(self) -> None:
         self._joined = JoinedHeads.of(self.members_, self.pool_.weights, self.pool_.shift)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
@@ -72,6 +73,13 @@ class QualityPredictor(ABC):
         self.agents_ = observations.agents
         self._learn(observations, progress)
         return self
+
+    def refitted(self, observations: Observations, progress: Progress = no_progress) -> Self:
+        """Return the same predictor learned from other rows of the same agents.
+
+        What was chosen by cross-validation stays as it was chosen.
+        """
+        return copy.deepcopy(self).learn(observations, progress)
 
     def predict(self, embedding: ArrayLike, lexical: ArrayLike) -> Floats:
         """Predict for one request.

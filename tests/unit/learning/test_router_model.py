@@ -23,12 +23,8 @@ def model():
     request, agent_id = np.repeat(np.arange(60), 2), np.tile([4, 9], 60)
     quality = (embeddings[request, 0] * np.where(agent_id == 4, 1.0, -1.0) > 0).astype(np.float64)
     table = OutcomeTable.of(embeddings, lexical, request, agent_id, quality)
-    training, _ = table.held_back()
-    observations = table.observations.rows(training)
-    predictor = predictor_by_name("ridge").learn(observations)
-    return RouterModel.trained_on(
-        predictor, observations, table, training, model_id=1, last_usage_id=77
-    )
+    predictor = predictor_by_name("ridge").learn(table.observations)
+    return RouterModel.trained_on(predictor, table, model_id=1, last_usage_id=77)
 
 
 @pytest.fixture
