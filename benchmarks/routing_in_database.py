@@ -10,10 +10,10 @@ registered by name alone, and every request gets the vector that the database it
 ruvector_predict_quality is asked of every test row, and ruvector_batch_route decides it. Nothing
 is set or tuned.
 
-Beside that stands the default predictor of the same seed alone, without a database. It learned
-from all labels, where the database holds a tenth back to judge the model by. With ``--check`` the
-same tenth is held back and the registered quality blended in without a database, too, and the
-largest difference from what the database expects is printed: nothing but rounding.
+Beside that stands the default predictor of the same seed alone, without a database. It weighs its
+members by all labels, where the database first holds a tenth back to judge the model by, and it is
+believed as a whole. With ``--check`` the same is done without a database, too, and the largest
+difference from what the database expects is printed: nothing but rounding.
 """
 
 from __future__ import annotations

@@ -36,7 +36,7 @@ COMMENT ON COLUMN tiny_dancer.router_models.agent_means IS 'mean quality of each
 COMMENT ON COLUMN tiny_dancer.router_models.last_usage_id IS
     'the newest recorded outcome when it was trained from recorded outcomes, 0 where it was trained from a query';
 COMMENT ON COLUMN tiny_dancer.router_models.requests IS 'different requests that it had learned from when it was judged';
-COMMENT ON COLUMN tiny_dancer.router_models.held_back IS 'different requests that it was judged by, and learned from afterwards';
+COMMENT ON COLUMN tiny_dancer.router_models.held_back IS 'different requests that it was judged by, and learned from afterwards (models trained by 0.1.0 did not)';
 COMMENT ON COLUMN tiny_dancer.router_models.weights IS 'weights with their shapes and checksums; see tiny_dancer.weights in the package';
 COMMENT ON COLUMN tiny_dancer.router_models.checksum IS 'sha256 of the weights and of what says whose they are';
 COMMENT ON COLUMN tiny_dancer.router_models.prediction_us IS 'microseconds of one prediction when it was trained';

@@ -6,6 +6,7 @@ import re
 import threading
 import time
 
+import numpy as np
 import psycopg
 import pytest
 from calls_at_work import wait_until_at_work
@@ -13,6 +14,8 @@ from outcomes import at_once, refusals
 from refusal import refused
 from registration import call, register
 from router_training import SUM, judged, models, predicted, register_two, train
+
+from tiny_dancer.predictors.ridge_heads import RidgeHeads
 
 TWENTY = "generate_series(1, 20) AS n"
 HOSTILE_QUERIES = {
@@ -191,7 +194,7 @@ def test_what_is_better_on_unseen_requests_becomes_the_active_one(db):
     assert "no other model was active" in train(db, shuffled).why
     better = train(db)
     assert better.activated
-    assert "requests that neither has seen" in better.why
+    assert "requests that neither had seen when it was judged" in better.why
     # The same requests are held back from both, so they can be compared.
     worse = train(db, shuffled)
     assert models(db)[1] == (better.id, not worse.activated)
@@ -245,7 +248,9 @@ def test_a_model_without_weights_of_its_judgement_is_compared_by_those_it_has(db
     )
     better = train(db)
     assert better.activated
-    assert "neither has seen" in better.why
+    assert "neither had seen" in better.why
+    # Those have seen the requests by now, so they do better on them than when they were judged.
+    assert float(re.search(r"and (\S+) with model", better.why)[1]) != round(first.loss, 4)
 
 
 def test_two_models_are_compared_as_they_were_judged(db):
@@ -265,6 +270,18 @@ def test_damaged_weights_of_the_judgement_leave_the_router_working(db):
     row = train(db)
     assert row.activated
     assert f"router model {first.id}, as it was judged, is damaged" in row.why
+
+
+def test_weights_of_another_shape_are_no_judgement(db):
+    register_two(db)
+    first = train(db)
+    db.execute(
+        "UPDATE tiny_dancer.router_training_requests SET judged_weights = %s",
+        [RidgeHeads().fit(np.eye(9, 7), np.zeros((9, 0)), np.tile([0.0, 1.0], (9, 1))).to_blob()],
+    )
+    row = train(db)
+    assert row.activated
+    assert f"model {first.id}, as it was judged, is damaged: its weights are of another" in row.why
 
 
 def test_with_no_unseen_request_in_common_the_new_one_is_activated(db):

@@ -26,7 +26,7 @@ class JudgedFit:
         training_rows, held_back_rows: of the table.
         judged: learned from the training rows.
         predictions: its, for the rows held back, [h, a].
-        serving: learned from all rows by the choices that the other one made.
+        serving: learned from all rows, see ``QualityPredictor.refitted``.
     """
 
     table: OutcomeTable
@@ -59,8 +59,9 @@ class JudgedFit:
             return cls(table, training_rows, held_back_rows, judged, nothing, judged)
         held_back = table.observations.rows(held_back_rows)
         # As it will be read back: of the same model twice none is better by a rounding.
-        stored = QualityPredictor.from_blob(judged.to_blob())
-        predictions = stored.predict_batch(held_back.embeddings, held_back.lexical)
+        predictions = QualityPredictor.from_blob(judged.to_blob()).predict_batch(
+            held_back.embeddings, held_back.lexical
+        )
         serving = judged.refitted(table.observations, progress_with_all)
         return cls(table, training_rows, held_back_rows, judged, predictions, serving)
 

@@ -103,7 +103,8 @@ class OutcomeTable:
     def held_back(self) -> tuple[RowNumbers, RowNumbers]:
         """Choose what is held back: the same requests in every training that has them.
 
-        So any two models have requests that neither has seen, and can be compared.
+        So any two models have requests that neither had seen when it was judged, and can be
+        compared.
 
         Returns:
             The rows to train on and the rows held back, both ascending. No agent has all of

@@ -22,7 +22,7 @@ LENGTH = 0
 
 
 class Comparison(NamedTuple):
-    """Two models on requests that neither has seen.
+    """Two models, as they were judged, on requests that neither had seen then.
 
     Attributes:
         requests: how many.

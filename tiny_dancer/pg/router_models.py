@@ -143,10 +143,14 @@ def judged_model(backend: Backend, router_model_id: int) -> JudgedModel:
     if row.get("judged_weights") is not None:
         where = f"router model {router_model_id}, as it was judged,"
         judged = QualityPredictor.from_blob(row["judged_weights"], where=where)
-        if judged.agents_ != len(model.agent_ids):
-            raise DamagedWeightsError(f"{where} is damaged: it predicts for other agents")
+        if _shape(judged) != _shape(model.predictor):
+            raise DamagedWeightsError(f"{where} is damaged: its weights are of another shape")
         model = replace(model, predictor=judged)
     return JudgedModel(model, np.array(keys, dtype=np.int64))
+
+
+def _shape(predictor: QualityPredictor) -> tuple[int, int, int]:
+    return predictor.agents_, predictor.embedding_dim_, predictor.lexical_dim_
 
 
 def active_id(backend: Backend) -> int | None:

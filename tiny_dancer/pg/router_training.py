@@ -232,14 +232,14 @@ def _verdict(backend: Backend, trained: Trained, activate: bool | None) -> Verdi
         )
     better = compared.loss < compared.other_loss
     unseen = (
-        "1 request that neither has"
+        "1 request that neither had"
         if compared.requests == 1
-        else (f"{compared.requests} requests that neither has")
+        else (f"{compared.requests} requests that neither had")
     )
     return Verdict(
         better,
-        f"{'activated' if better else 'left inactive'}: on {unseen} seen, the loss is "
-        f"{compared.loss:.4f}, and {compared.other_loss:.4f} with model {active}",
+        f"{'activated' if better else 'left inactive'}: on {unseen} seen when it was judged, "
+        f"the loss is {compared.loss:.4f}, and {compared.other_loss:.4f} with model {active}",
     )
 
 

@@ -13,7 +13,7 @@ LEAST, MOST = 0.002, 0.998
 """No learned quality is a certainty."""
 # Arrays, for of a number NumPy makes one in each call.
 _LEAST_LOG_ODDS = np.array(math.log(LEAST / MOST), np.float32)
-_MOST_LOG_ODDS = -_LEAST_LOG_ODDS
+_MOST_LOG_ODDS = np.array(math.log(MOST / LEAST), np.float32)
 
 
 def clipped(values: Float32Array | Floats) -> Floats:

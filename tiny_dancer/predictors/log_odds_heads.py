@@ -32,7 +32,7 @@ class LogOddsHeads(QualityPredictor):
     _inputs: RequestInputs
     _heads: Float32Array
     _offset: Float32Array
-    # Itself, joined: made where single requests are predicted, as a part of a mean it has none.
+    # Itself, joined: made where its own log-odds are asked for.
     _alone: JoinedHeads | None = None
 
     @property

@@ -107,6 +107,7 @@ class MeanOfPredictors(QualityPredictor):
             for number, member in enumerate(self.members_)
         ]
         again._join()
+        progress(1000, 1000, float("nan"))
         return again
 
     def _reduce(self, observations: Observations, progress: Progress) -> Observations:

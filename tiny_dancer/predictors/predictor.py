@@ -75,11 +75,13 @@ class QualityPredictor(ABC):
         return self
 
     def refitted(self, observations: Observations, progress: Progress = no_progress) -> Self:
-        """Return the same predictor learned from other rows of the same agents.
+        """Return such a predictor learned from other rows of the same agents.
 
-        What was chosen by cross-validation stays as it was chosen.
+        Which predictor was picked and how members are weighed stays; what a predictor chooses for
+        itself (a penalty, when to stop) it chooses anew.
         """
-        return copy.deepcopy(self).learn(observations, progress)
+        # Learning replaces what was learned and changes none of it.
+        return copy.copy(self).learn(observations, progress)
 
     def predict(self, embedding: ArrayLike, lexical: ArrayLike) -> Floats:
         """Predict for one request.

@@ -8,6 +8,7 @@ import time
 
 import pytest
 
+from tiny_dancer.embedding.importing import staging
 from tiny_dancer.embedding.importing.staging import staging_folder
 
 PATIENCE = 60.0
@@ -49,3 +50,21 @@ def test_what_a_killed_one_left_is_removed_by_the_next(small_bert, tmp_path):
             assert not left.exists()
             assert other.exists()
     assert list(tmp_path.iterdir()) == []
+
+
+def test_two_imports_remove_the_same_folder(tmp_path, monkeypatch):
+    left = tmp_path / ".importing-other-1"
+    left.mkdir()
+    os.utime(left, (0, 0))
+    remove, tried = staging.shutil.rmtree, []
+
+    def remove_too_late(path, *arguments):
+        if path == left and not tried:
+            tried.append(path)
+            remove(path)
+        return remove(path, *arguments)
+
+    monkeypatch.setattr(staging.shutil, "rmtree", remove_too_late)
+    with staging_folder(tmp_path, "small") as folder:
+        assert tried == [left]
+        assert list(tmp_path.iterdir()) == [folder]
