@@ -32,10 +32,10 @@ NEIGHBOURS = 20
 QUERIES = 500
 
 
-def clustered(count: int, dimension: int, seed: int = 0) -> Vectors:
+def clustered(count: int, dimension: int, seed: int = 0, decay: float = DECAY) -> Vectors:
     """Return unit vectors [count, dimension] around centres that no seed changes."""
     centres = np.random.default_rng(0).normal(size=(CLUSTERS, dimension)).astype(np.float32)
-    spread = np.arange(1, dimension + 1) ** DECAY
+    spread = np.arange(1.0, dimension + 1) ** decay
     spread *= np.sqrt(dimension / np.sum(spread**2))
     generator = np.random.default_rng([seed, 1])
     vectors = np.empty((count, dimension), np.float32)
@@ -81,13 +81,16 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument("files", nargs="*", type=Path, help="NumPy files of vectors, a row each")
     parser.add_argument("--dimension", type=int, default=768, help="of those made up")
+    parser.add_argument(
+        "--decay", type=float, default=DECAY, help=f"0 for even noise (default: {DECAY})"
+    )
     options = parser.parse_args()
     print(f"{'vectors':44}{'rows':>9}{'nearest':>9}{'10th':>7}{'dimension':>11}")
     for path in options.files:
         real = unit_rows(path)
         print_row(path.name, real)
-        print_row("  made up", clustered(len(real), options.dimension))
-    print_row("made up", clustered(100_000, options.dimension))
+        print_row("  made up", clustered(len(real), options.dimension, decay=options.decay))
+    print_row("made up", clustered(100_000, options.dimension, decay=options.decay))
 
 
 def print_row(name: str, vectors: Vectors) -> None:
