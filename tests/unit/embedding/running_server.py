@@ -62,13 +62,17 @@ class Running:
         self.thread = thread
         self._loop = loop
         self._stop = stop
+        self._asked_to_stop = False
 
     def client(self, **options):
         asked = {"name": "made-up", "dimension": DIMENSION, "checksum": CHECKSUM, **options}
         return ServiceProvider(self.path, **asked)
 
     def stop(self):
-        self._loop.call_soon_threadsafe(self._stop.set)
+        # Asked again it may have ended between any look at the thread and the call.
+        if not self._asked_to_stop:
+            self._asked_to_stop = True
+            self._loop.call_soon_threadsafe(self._stop.set)
 
     def join(self):
         self.thread.join(PATIENCE)
