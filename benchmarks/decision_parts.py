@@ -144,7 +144,6 @@ places = [
     (Router, 'rank', 'the first four'),
     (Router, '_decision', 'the decision and its sentence'),
     (routing, 'standings_json', 'the alternatives as JSON'),
-    (routing, 'row_text', 'the row as text'),
 ]
 kept = [(place, name, getattr(place, name)) for place, name, _ in places]
 given = plpy.execute(

@@ -49,9 +49,11 @@ ADDED = {
 BATCH, BATCH_AGENTS = 10_000, 100
 BATCH_TARGET = 50_000.0
 
-# Statements as PL/pgSQL runs them, through plans that it keeps.
+# Statements as PL/pgSQL runs them, through plans that it keeps. The vectors stay in their row, so
+# that each call is given one as a client's parameter gives it, and does not fetch it from TOAST.
 LOOPS = """
 CREATE TABLE request (content text, embedding real[], vector vector);
+ALTER TABLE request ALTER embedding SET STORAGE PLAIN, ALTER vector SET STORAGE PLAIN;
 CREATE FUNCTION loop_by_hand(calls integer) RETURNS float8 LANGUAGE plpgsql AS $$
 DECLARE
     given request;

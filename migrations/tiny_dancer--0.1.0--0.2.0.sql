@@ -8,7 +8,7 @@ CREATE INDEX foreseen_outcomes_time ON tiny_dancer.foreseen_outcomes USING brin 
 ALTER TABLE tiny_dancer.router_training_requests ADD COLUMN judged_weights bytea;
 ALTER TABLE tiny_dancer.router_training_requests ALTER COLUMN judged_weights SET STORAGE EXTERNAL;
 
--- What tiny_dancer.route() returns.
+-- What ruvector_route() returns: the same columns, which were OUT parameters.
 CREATE TYPE tiny_dancer.routing_decision AS (
     agent_name text,
     confidence float8,
@@ -22,6 +22,31 @@ CREATE TYPE tiny_dancer.routing_decision AS (
     confidence_basis text,
     decision_id uuid
 );
+
+-- A view holds the type that it found, and would fail whenever it is read.
+DO $$
+DECLARE
+    dependent text := pg_catalog.string_agg(pg_catalog.pg_describe_object(d.classid, d.objid, d.objsubid), ', ')
+        FROM pg_catalog.pg_depend d
+        WHERE d.refclassid = 'pg_catalog.pg_proc'::pg_catalog.regclass AND d.deptype = 'n'
+              AND d.refobjid = '@extschema@.ruvector_route(text, text, text[], float8, float8, float8, text[], float8, real[], jsonb, float8, float8, text[], boolean, boolean)'::pg_catalog.regprocedure;
+BEGIN
+    IF dependent IS NOT NULL THEN
+        RAISE EXCEPTION 'something rests on ruvector_route(), whose type changes'
+            USING ERRCODE = 'dependent_objects_still_exist', DETAIL = dependent,
+                  HINT = 'Drop it before the update, and make it again after it.';
+    END IF;
+END
+$$;
+
+-- No function can be replaced by one of another type, and one that is dropped takes its rights along. So the type of its
+-- row gets its name here, and the function below replaces it.
+UPDATE pg_catalog.pg_proc
+SET prorettype = 'tiny_dancer.routing_decision'::pg_catalog.regtype,
+    proallargtypes = NULL,
+    proargmodes = NULL,
+    proargnames = proargnames[1:pronargs]
+WHERE oid = '@extschema@.ruvector_route(text, text, text[], float8, float8, float8, text[], float8, real[], jsonb, float8, float8, text[], boolean, boolean)'::pg_catalog.regprocedure;
 
 -- @FUNCTIONS@
 

@@ -1,8 +1,9 @@
 -- The routing decision.
 
 -- A decision takes microseconds, so what is around it counts. PL/Python takes longer to make a list of an array's
--- numbers, to run the one query of registry_mark() and to make a row out of columns than the decision needs. So the
--- numbers reach it in one piece, PL/pgSQL runs the query, and the row comes back as PostgreSQL writes one.
+-- numbers and to run the one query of registry_mark() than the decision needs, so PL/pgSQL runs the query, and the
+-- numbers reach it in one piece. Parameters with names PL/Python would put into a dictionary by each, and a row of OUT
+-- parameters PostgreSQL would describe anew; both in every call.
 -- ruvector_route() has no SET clause, which would take as long as half of the query; every name in it is qualified.
 
 CREATE TYPE tiny_dancer.routing_decision AS (
@@ -18,31 +19,17 @@ CREATE TYPE tiny_dancer.routing_decision AS (
     confidence_basis text,
     decision_id uuid
 );
-COMMENT ON TYPE tiny_dancer.routing_decision IS 'the columns of ruvector_route';
+COMMENT ON TYPE tiny_dancer.routing_decision IS 'what ruvector_route says: the agent, what is expected of it, and why';
 
+-- The mark, and the parameters of ruvector_route in its order but for context, which comes behind tags.
 CREATE FUNCTION tiny_dancer.route(
-    registry_mark bigint,
-    request text,
-    optimize_for text,
-    required_capabilities text[],
-    max_cost float8,
-    max_latency_ms float8,
-    min_quality float8,
-    excluded_agents text[],
-    budget_remaining float8,
-    embedding bytea,
-    quality_floor float8,
-    cost_weight float8,
-    tags text[],
-    context jsonb,
-    use_semantic_routes boolean,
-    record boolean
+    bigint, text, text, text[], float8, float8, float8, text[], float8, bytea, float8, float8, text[], jsonb, boolean, boolean
 ) RETURNS tiny_dancer.routing_decision
 LANGUAGE plpython3u VOLATILE PARALLEL UNSAFE COST 200
 SET search_path = pg_catalog, pg_temp
 AS $$
 if 'tiny_dancer/@VERSION@' not in GD: plpy.execute('SELECT tiny_dancer.boot()')
-return GD['tiny_dancer/@VERSION@'].route(registry_mark, request, optimize_for, required_capabilities, max_cost, max_latency_ms, min_quality, excluded_agents, budget_remaining, embedding, quality_floor, cost_weight, tags, context, use_semantic_routes, record)
+return GD['tiny_dancer/@VERSION@'].route(*args)
 $$;
 COMMENT ON FUNCTION tiny_dancer.route(bigint, text, text, text[], float8, float8, float8, text[], float8, bytea, float8, float8, text[], jsonb, boolean, boolean) IS
     'internal: see ruvector_route; registry_mark by registry_mark(), embedding by numbers_as_stored()';
@@ -62,38 +49,15 @@ CREATE FUNCTION @extschema@.ruvector_route(
     cost_weight float8 DEFAULT NULL,
     tags text[] DEFAULT NULL,
     use_semantic_routes boolean DEFAULT false,
-    record boolean DEFAULT false,
-    OUT agent_name text,
-    OUT confidence float8,
-    OUT estimated_cost float8,
-    OUT estimated_latency_ms float8,
-    OUT expected_quality float8,
-    OUT similarity float8,
-    OUT reasoning text,
-    OUT alternatives jsonb,
-    OUT routed_by text,
-    OUT confidence_basis text,
-    OUT decision_id uuid
-) RETURNS record
+    record boolean DEFAULT false
+) RETURNS tiny_dancer.routing_decision
 LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE COST 200
 AS $$
-DECLARE
-    decision tiny_dancer.routing_decision := tiny_dancer.route(
+BEGIN
+    RETURN tiny_dancer.route(
         tiny_dancer.registry_mark(), request, optimize_for, required_capabilities, max_cost, max_latency_ms,
         min_quality, excluded_agents, budget_remaining, tiny_dancer.numbers_as_stored(embedding), quality_floor,
         cost_weight, tags, context, use_semantic_routes, record);
-BEGIN
-    agent_name := decision.agent_name;
-    confidence := decision.confidence;
-    estimated_cost := decision.estimated_cost;
-    estimated_latency_ms := decision.estimated_latency_ms;
-    expected_quality := decision.expected_quality;
-    similarity := decision.similarity;
-    reasoning := decision.reasoning;
-    alternatives := decision.alternatives;
-    routed_by := decision.routed_by;
-    confidence_basis := decision.confidence_basis;
-    decision_id := decision.decision_id;
 END
 $$;
 COMMENT ON FUNCTION @extschema@.ruvector_route(text, text, text[], float8, float8, float8, text[], float8, real[], jsonb, float8, float8, text[], boolean, boolean) IS

@@ -134,20 +134,20 @@ def ensemble(team: Team, count: int) -> Plan:
     quality = team.estimate.expected_quality[team.positions[ranking]].clip(1e-3, 1.0 - 1e-3)
     votes = np.maximum(np.log(quality / (1.0 - quality)), LEAST_VOTE)
     shares: list[float] = (votes / votes.sum()).tolist()
-    return _side_by_side(team, ranking.tolist(), shares, role="voter", does="votes")
+    return _side_by_side(team, ranking, shares, role="voter", does="votes")
 
 
 def _diverse(team: Team, count: int) -> list[int]:
     """Return indices into the candidates by maximal marginal relevance, best first."""
     order = team.router.rank(team.estimate, team.positions, team.scores, len(team.positions))
     vectors = team.router.registry.embeddings[team.positions].astype(np.float64)
-    chosen = [int(order[0])]
+    chosen = [order[0]]
     while len(chosen) < min(count, len(order)):
         likeness = (vectors @ vectors[chosen].T).max(axis=1)
         gain = RELEVANCE * team.scores - (1.0 - RELEVANCE) * likeness
         gain[chosen] = -np.inf
         # In the order of the ranking, so that the first of equals is the better ranked.
-        chosen.append(int(order[np.argmax(np.round(gain[order], 9))]))
+        chosen.append(order[int(np.argmax(np.round(gain[order], 9)))])
     return chosen
 
 
@@ -203,7 +203,7 @@ def _best_for(
     similarity[positions] = [near for _, near in matches]
     estimate = _estimate_from(router, team, part, similarity, positions)
     scores = team.score(estimate, positions)
-    best = int(router.rank(estimate, positions, scores, 1)[0])
+    best = router.rank(estimate, positions, scores, 1)[0]
     return free[best], matches[best][0], estimate
 
 

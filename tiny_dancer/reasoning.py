@@ -39,21 +39,31 @@ class Standing(NamedTuple):
         """Return the standing as a JSON object."""
         # Formatted here and not by json.dumps, which takes as long as all the rest of a decision's
         # end. The digits that a double has beyond nine are noise, and cost as much again to print
-        # and to read.
+        # and to read. The members come in the order that jsonb keeps, the shortest name first.
         name, similarity = encode_basestring(self.agent_name), _json_number(self.similarity)
         known = stated(self.estimated_cost, self.estimated_latency_ms)
+        quality = self.expected_quality
         return (
-            f'{{"agent_name": {name}, "score": {self.score:.9g}, '
-            f'"expected_quality": {self.expected_quality:.9g}, "similarity": {similarity}, '
-            f"{known.json}}}"
+            f'{{"score": {self.score:.9g}, "agent_name": {name}, "similarity": {similarity}, '
+            f'"estimated_cost": {known.json_cost}, "expected_quality": {quality:.9g}, '
+            f'"estimated_latency_ms": {known.json_latency_ms}}}'
         )
 
 
 class Stated(NamedTuple):
-    """A cost and a latency as a sentence names them, and as members of a JSON object."""
+    """A cost and a latency in texts.
+
+    Attributes:
+        words: as a sentence names them.
+        json_cost, json_latency_ms: each as JSON.
+        cost, latency_ms: each as the shortest text that is read as that number, None if unknown.
+    """
 
     words: str
-    json: str
+    json_cost: str
+    json_latency_ms: str
+    cost: str | None
+    latency_ms: str | None
 
 
 @lru_cache(maxsize=4096)
@@ -61,8 +71,10 @@ def stated(cost: float | None, latency_ms: float | None) -> Stated:
     """Return the texts of a cost and a latency; few agents and lengths make few of them."""
     return Stated(
         f"{dollars(cost)}, {milliseconds(latency_ms)}",
-        f'"estimated_cost": {_json_number(cost)}, '
-        f'"estimated_latency_ms": {_json_number(latency_ms)}',
+        _json_number(cost),
+        _json_number(latency_ms),
+        None if cost is None else repr(cost),
+        None if latency_ms is None else repr(latency_ms),
     )
 
 

@@ -6,7 +6,7 @@ the registry and the settings it was made with, so the same inputs give the same
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 import numpy as np
@@ -43,8 +43,8 @@ Positions = NDArray[np.intp]
 
 # How many lengths of requests a router remembers the costs of.
 LENGTHS_KEPT = 256
-# So few numbers are sorted faster than their greatest are picked out.
-SORTED_AS_A_WHOLE = 200
+# So many greatest numbers are found one after the other faster than by sorting.
+FOUND_ONE_BY_ONE = 8
 
 
 class Estimate(NamedTuple):
@@ -220,22 +220,22 @@ class Router:
             reasoning=explain_route_taken(route.name, route.similarity, decision.agent_name),
         )
 
-    def _led_by(self, first: int, ranking: Positions) -> Positions:
+    def _led_by(self, first: int, ranking: list[int]) -> list[int]:
         """Return a ranking with another candidate before all others."""
-        others = ranking[ranking != first][: self.settings.alternatives]
-        return np.concatenate(([first], others))
+        others = [place for place in ranking if place != first]
+        return [first, *others[: self.settings.alternatives]]
 
     def _explored(
         self,
         estimate: Estimate,
         candidates: Positions,
         scores: Floats,
-        ranking: Positions,
+        ranking: list[int],
         optimize_for: str,
         exploration: Exploration,
     ) -> RoutingDecision:
         """Return the decision for a candidate drawn by chance, which mostly is the best one."""
-        best = int(ranking[0])
+        best = ranking[0]
         propensities = exploration.probabilities(scores, best)
         drawn = exploration.draw(propensities)
         if drawn != best:
@@ -344,10 +344,13 @@ class Router:
             self._latency_scores.flags.writeable = False
         return self._latency_scores
 
-    def _similarity(self, embedding: NDArray[np.float32]) -> tuple[Floats, float]:
+    def _similarity(self, embedding: NDArray[np.float32]) -> tuple[Floats, Floats]:
+        """Return the similarity of every agent, [n], and the one that changes nothing, []."""
         registry = self.registry
         similarity = registry.similarities(embedding)
-        reference = float(similarity.dot(registry.reference_weights))
+        # As an array, for of a number NumPy makes one in each pass.
+        reference: Floats = np.empty(())
+        similarity.dot(registry.reference_weights, reference)
         if not registry.all_embedded:
             similarity[~registry.embedded] = reference
         return similarity, reference
@@ -458,19 +461,19 @@ class Router:
 
     def rank(
         self, estimate: Estimate, positions: Positions, scores: Floats, most: int
-    ) -> Positions:
+    ) -> list[int]:
         """Return indices into ``positions``, best first, at most ``most`` of them.
 
         Ties in the score are broken by cost, then latency, then name; unknown comes last.
         """
         first = greatest(scores, most + 1)
-        best: list[float] = scores[first].tolist()
+        best = [scores.item(place) for place in first]
         # Mostly they differ, and no tie has to be broken.
         if len(set(best)) == len(best):
             return first[:most]
         chosen = np.flatnonzero(scores >= best[-1])
-        ranked: Positions = chosen[self._order(estimate, positions[chosen], scores[chosen])[:most]]
-        return ranked
+        ranked = chosen[self._order(estimate, positions[chosen], scores[chosen])[:most]]
+        return ranked.tolist()  # type: ignore[no-any-return]
 
     def _order(self, estimate: Estimate, positions: Positions, scores: Floats) -> Positions:
         latency, cost = self.performance.latency_ms, estimate.cost
@@ -484,12 +487,12 @@ class Router:
         estimate: Estimate,
         positions: Positions,
         scores: Floats,
-        ranking: Positions,
+        ranking: list[int],
         optimize_for: str,
     ) -> RoutingDecision:
-        standings = self._standings(estimate, positions[ranking], scores[ranking])
-        best = standings[0]
-        chosen = int(positions[ranking[0]])
+        at = [positions.item(place) for place in ranking]
+        standings = self._standings(estimate, at, [scores.item(place) for place in ranking])
+        best, chosen = standings[0], at[0]
         return RoutingDecision(
             agent_name=best.agent_name,
             confidence=best.expected_quality,
@@ -513,38 +516,51 @@ class Router:
         return f"prior and {_count(observed)}" if observed else "prior"
 
     def _standings(
-        self, estimate: Estimate, positions: Positions, scores: Floats
+        self, estimate: Estimate, at: Sequence[int], scores: Sequence[float]
     ) -> list[Standing]:
-        registry, at = self.registry, positions.tolist()
+        """Return how the agents at some positions stand, with their scores."""
+        registry = self.registry
         # Of few agents one number after the other is faster than one array after the other.
-        quality, similarity = estimate.expected_quality.item, estimate.similarity.item
-        cost, latency = estimate.cost.item, self.performance.latency_ms.item
-        standings = [
-            Standing(
-                registry.names[position],
-                score,
-                quality(position),
-                similarity(position),
-                unless_nan(cost(position)),
-                unless_nan(latency(position)),
+        names, quality = registry.names, estimate.expected_quality.item
+        similarity, cost = estimate.similarity.item, estimate.cost.item
+        latency = self.performance.latency_ms.item
+        standings = []
+        for position, score in zip(at, scores, strict=True):
+            dollars, milliseconds = cost(position), latency(position)
+            standings.append(
+                Standing(
+                    names[position],
+                    score,
+                    quality(position),
+                    similarity(position),
+                    # NaN alone differs from itself.
+                    dollars if dollars == dollars else None,
+                    milliseconds if milliseconds == milliseconds else None,
+                )
             )
-            for position, score in zip(at, scores.tolist(), strict=True)
-        ]
         if registry.all_embedded:
             return standings
-        has_vector = registry.embedded[positions].tolist()
+        has_vector = [registry.embedded.item(position) for position in at]
         return [
             standing if has else standing._replace(similarity=None)
             for standing, has in zip(standings, has_vector, strict=True)
         ]
 
 
-def greatest(values: Floats, most: int) -> Positions:
+def greatest(values: Floats, most: int) -> list[int]:
     """Return where the greatest of some values are, the greatest first, at most so many."""
-    if len(values) <= max(SORTED_AS_A_WHOLE, most):
-        return values.argsort()[: -most - 1 : -1]
-    places = values.argpartition(-most)[-most:]
-    return places[values[places].argsort()[::-1]]
+    most = min(most, len(values))
+    if most > FOUND_ONE_BY_ONE:
+        places = values.argpartition(-most)[-most:]
+        return places[values[places].argsort()[::-1]].tolist()  # type: ignore[no-any-return]
+    # NumPy's sorts are as much code as a tenth of a decision, which it would bring into the
+    # processor's caches each time.
+    left = values.copy()
+    found = []
+    for _ in range(most):
+        found.append(place := int(left.argmax()))
+        left[place] = -np.inf
+    return found
 
 
 def known(values: Floats) -> list[float | None]:

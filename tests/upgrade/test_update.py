@@ -121,6 +121,25 @@ def test_roles_have_what_is_new_after_regrant(filled, old, connect):
         auditor.execute("SELECT * FROM tiny_dancer.agents")
 
 
+def test_views_on_a_decision_are_named_and_rights_to_it_kept(filled, old):
+    """Its columns have a type of their own since 0.2.0, which a view would not know of."""
+    auditor = sql.Identifier(filled.roles["auditor"])
+    right = "SELECT has_function_privilege(%s, oid, 'EXECUTE') FROM pg_proc WHERE proname = %s"
+    asked = [filled.roles["auditor"], "ruvector_route"]
+    [(signature,)] = old.execute(
+        "SELECT oid::regprocedure::text FROM pg_proc WHERE proname = 'ruvector_route'"
+    ).fetchall()
+    assert old.execute(right, asked).fetchall() == [(False,)]
+    old.execute(sql.SQL("GRANT EXECUTE ON FUNCTION {} TO {}").format(sql.SQL(signature), auditor))
+    old.execute("CREATE VIEW decided AS SELECT * FROM ruvector_route('write a poem')")
+    with refused("2BP01", detail="view decided"):
+        old.execute(UPDATE)
+    assert version_of(old) == filled.version
+    old.execute("DROP VIEW decided")
+    old.execute(UPDATE)
+    assert old.execute(right, asked).fetchall() == [(True,)]
+
+
 def test_it_goes_on_where_it_was(old):
     """Ids continue, months that are partitions take outcomes, and maintenance finds its way."""
     numbers = sequences(old)

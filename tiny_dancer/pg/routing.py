@@ -7,10 +7,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from tiny_dancer.agents.agent import MAX_TAGS, check_fraction, check_labels
 from tiny_dancer.constraints import NO_DEMANDS, RoutingConstraints
 from tiny_dancer.errors import InvalidArgumentError
-from tiny_dancer.pg.row_text import row_text
 from tiny_dancer.pg.stored_array import stored_numbers
 from tiny_dancer.policies import Weights, check_target
-from tiny_dancer.reasoning import standings_json
+from tiny_dancer.reasoning import standings_json, stated
 from tiny_dancer.request import Request, check_text, estimate_tokens, unit_vector
 from tiny_dancer.router import Router, RoutingDecision, SemanticMatch
 
@@ -42,8 +41,8 @@ class Call(NamedTuple):
     tags: tuple[str, ...] | None
 
 
-def route(backend: Backend, mark: int | None, *arguments: Any) -> str:
-    """Return the columns of ruvector_route as PostgreSQL writes a row.
+def route(backend: Backend, mark: int | None, *arguments: Any) -> tuple[Any, ...]:
+    """Return the columns of ruvector_route.
 
     Args:
         backend: of this process.
@@ -61,11 +60,13 @@ def route(backend: Backend, mark: int | None, *arguments: Any) -> str:
         _exploration(backend, call.configuration.settings) if record else None,
     )
     decision_id = _record(backend, call, decision) if record else None
-    return row_text(
+    # Texts of numbers are what PL/Python makes of them anyway, and these are at hand.
+    known = stated(decision.estimated_cost, decision.estimated_latency_ms)
+    return (
         decision.agent_name,
         decision.confidence,
-        decision.estimated_cost,
-        decision.estimated_latency_ms,
+        known.cost,
+        known.latency_ms,
         decision.expected_quality,
         decision.similarity,
         decision.reasoning,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import lru_cache
 
 import numpy as np
 
@@ -12,7 +13,7 @@ from tiny_dancer.policies.normalisation import LEAST_COST
 
 def balanced(candidates: Candidates, weights: Weights) -> Floats:
     """Score by capability match times the weighted sum of cost, latency and expected quality."""
-    total = candidates.expected_quality * weights.quality
+    total = candidates.expected_quality * _factor(weights.quality)
     spared = candidates.thrift
     if spared is None:
         spared = thrift(weights, candidates.cheapness, candidates.speed)
@@ -20,6 +21,14 @@ def balanced(candidates: Candidates, weights: Weights) -> Floats:
         total += spared
     total *= candidates.match
     return total
+
+
+@lru_cache(maxsize=64)
+def _factor(weight: float) -> Floats:
+    """Return a number as an array [], for of a number NumPy makes one in each pass."""
+    factor = np.array(weight)
+    factor.flags.writeable = False
+    return factor
 
 
 def thrift(
