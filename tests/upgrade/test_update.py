@@ -132,7 +132,7 @@ def test_views_on_a_decision_are_named_and_rights_to_it_kept(filled, old):
     assert old.execute(right, asked).fetchall() == [(False,)]
     old.execute(sql.SQL("GRANT EXECUTE ON FUNCTION {} TO {}").format(sql.SQL(signature), auditor))
     old.execute("CREATE VIEW decided AS SELECT * FROM ruvector_route('write a poem')")
-    with refused("2BP01", detail="view decided"):
+    with refused("2BP01", detail="view public.decided"):
         old.execute(UPDATE)
     assert version_of(old) == filled.version
     old.execute("DROP VIEW decided")
