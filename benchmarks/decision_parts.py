@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import re
 from collections.abc import Callable
 from typing import Any
 
@@ -46,18 +45,10 @@ INPUTS = """
     cost_weight float8 DEFAULT NULL, tags text[] DEFAULT NULL,
     use_semantic_routes boolean DEFAULT false, record boolean DEFAULT false
 """
-OUTPUTS = """
-    OUT agent_name text, OUT confidence float8, OUT estimated_cost float8,
-    OUT estimated_latency_ms float8, OUT expected_quality float8, OUT similarity float8,
-    OUT reasoning text, OUT alternatives jsonb, OUT routed_by text, OUT confidence_basis text,
-    OUT decision_id uuid
-"""
-# What tiny_dancer.route() takes, and what ruvector_route() hands to it.
+# What tiny_dancer.route() takes, without names, and what ruvector_route() hands to it.
 INNER = """
-    registry_mark bigint, request text, optimize_for text, required_capabilities text[],
-    max_cost float8, max_latency_ms float8, min_quality float8, excluded_agents text[],
-    budget_remaining float8, embedding bytea, quality_floor float8, cost_weight float8, tags text[],
-    context jsonb, use_semantic_routes boolean, record boolean
+    bigint, text, text, text[], float8, float8, float8, text[], float8, bytea, float8, float8,
+    text[], jsonb, boolean, boolean
 """
 HANDED = """
     {mark}, request, optimize_for, required_capabilities, max_cost, max_latency_ms,
@@ -68,15 +59,13 @@ NO_VECTOR = HANDED.format(mark="NULL", vector="NULL")
 VECTOR = "tiny_dancer.numbers_as_stored(embedding)"
 WITH_VECTOR = HANDED.format(mark="NULL", vector=VECTOR)
 WITH_MARK = HANDED.format(mark="tiny_dancer.registry_mark()", vector=VECTOR)
-COLUMNS = re.findall(r"OUT (\w+)", OUTPUTS)
-TAKE_COLUMNS = " ".join(f"{name} := decision.{name};" for name in COLUMNS)
 KEEP_ONE_DECISION = """
 if 'one decision' not in GD:
-    row = plpy.execute(
-        'SELECT r::text FROM public.request q,'
+    [row] = plpy.execute(
+        'SELECT r.* FROM public.request q,'
         ' public.ruvector_route(q.content, embedding := q.embedding) r'
-    )[0]
-    GD['one decision'] = row['r']
+    )
+    GD['one decision'] = tuple(row.values())
 """
 FUNCTIONS = f"""
 CREATE FUNCTION step_text(request text) RETURNS text LANGUAGE plpython3u AS
@@ -95,12 +84,8 @@ CREATE FUNCTION step_vector({INPUTS}) RETURNS text LANGUAGE plpgsql AS
     $$ BEGIN RETURN inner_text({WITH_VECTOR}); END $$;
 CREATE FUNCTION step_query({INPUTS}) RETURNS text LANGUAGE plpgsql AS
     $$ BEGIN RETURN inner_text({WITH_MARK}); END $$;
-CREATE FUNCTION step_row({INPUTS}, {OUTPUTS}) RETURNS record LANGUAGE plpgsql AS $$
-DECLARE
-    decision tiny_dancer.routing_decision := inner_row({WITH_MARK});
-BEGIN
-    {TAKE_COLUMNS}
-END $$;
+CREATE FUNCTION step_row({INPUTS}) RETURNS tiny_dancer.routing_decision LANGUAGE plpgsql AS
+    $$ BEGIN RETURN inner_row({WITH_MARK}); END $$;
 """
 # Wraps what a decision calls, on its way down; the wrappers' own time is measured with an empty
 # function and taken off.

@@ -14,11 +14,18 @@ from tiny_dancer.embedding.importing.staging import staging_folder
 PATIENCE = 60.0
 
 
+def heeds_interrupts():
+    """Undo what a shell does to jobs in its background: they and their children ignore SIGINT."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 def importing(small_bert, models_dir):
     """An import that has begun to work, and takes a good while more."""
     command = [sys.executable, "-m", "tiny_dancer.cli", "model", "import", str(small_bert)]
     command += ["--as", "static", "--threads", "1", "--models-dir", str(models_dir)]
-    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        command, stderr=subprocess.PIPE, text=True, preexec_fn=heeds_interrupts
+    )
     said = ""
     while "texts ..." not in said:
         said = process.stderr.readline()
