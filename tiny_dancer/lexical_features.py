@@ -114,7 +114,7 @@ def lexical_features(text: str) -> Float32Array:
     raw = text.encode("utf-8", "replace")
     classes = np.frombuffer(raw.translate(_CLASS_OF_BYTE), dtype=np.uint8)
     counts = np.bincount(classes, minlength=_CLASSED).tolist()
-    numbers = (b" " + raw).translate(_DIGIT_OR_NOT).count(b"\0\1")
+    numbers = (b" " + raw).translate(_DIGIT_OR_NOT).count(b"\0\1") if counts[_DIGIT] else 0
     values = _measured(math.log1p, len(text), len(raw), counts, numbers, _after_question(text))
     values += _spelled(text)
     # In a third of the time that NumPy takes to look at each number.

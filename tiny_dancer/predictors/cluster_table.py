@@ -13,7 +13,7 @@ from tiny_dancer.predictors.linear_heads import log_odds
 from tiny_dancer.predictors.log_odds_heads import LogOddsHeads, MakeFeatures
 from tiny_dancer.predictors.observations import Floats, Observations
 from tiny_dancer.predictors.predictor import Description, Tensors
-from tiny_dancer.predictors.request_clusters import RequestClusters, softmax
+from tiny_dancer.predictors.request_clusters import RequestClusters, softmax, softmax_of_one
 from tiny_dancer.predictors.request_inputs import RequestInputs, part_scales
 from tiny_dancer.training.progress import Progress
 from tiny_dancer.weights import Float32Array
@@ -104,7 +104,7 @@ class ClusterTable(LogOddsHeads):
         return self._clusters.directions, -self._clusters.offset
 
     def _maker(self, sums: Float32Array, out: Float32Array) -> MakeFeatures:
-        return partial(softmax, sums, out)
+        return softmax_of_one(sums, out) if sums.ndim == 1 else partial(softmax, sums, out)
 
     def _state(self) -> tuple[Tensors, Description]:
         tensors = {**self._inputs.tensors(), **self._clusters.tensors(), "heads": self._heads}

@@ -225,8 +225,10 @@ class JoinedHeads:
         return odds
 
     def _meet(self, desk: Desk, embeddings: Float32Array, lexical: Float32Array) -> None:
-        known = desk.known
-        np.concatenate((embeddings, lexical), axis=-1, out=known)
+        known, dimension = desk.known, embeddings.shape[-1]
+        # In place of a concatenation, which takes several times as long in a decision.
+        known[..., :dimension] = embeddings
+        known[..., dimension:] = lexical
         np.minimum(known, self.greatest, out=known)
         np.maximum(known, self.least, out=known)
 

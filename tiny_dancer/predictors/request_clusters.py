@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import functools
-from collections.abc import Mapping
+import math
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Self
 
@@ -16,6 +16,9 @@ _ROUNDS = 25
 _BISECTIONS = 12
 _SHARPEST = 1000.0
 _ROWS_FOR_BREADTH = 1000
+# Within these, exponentials of float32 and their sums neither overflow nor lose digits.
+_LARGEST_EXPONENT = np.array(80.0, np.float32)
+_LEAST_SUM, _MOST_SUM = math.exp(-60.0), math.exp(79.0)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -81,24 +84,32 @@ class RequestClusters:
 
 def softmax(nearness: Float32Array, out: Float32Array | None = None) -> Float32Array:
     """The softmax along the last axis, [k] or [n, k], into ``out``; overwrites its argument."""
-    if nearness.ndim == 2:
-        nearness -= nearness.max(axis=1, keepdims=True)
-        np.exp(nearness, nearness)
-        total = nearness.sum(axis=1, keepdims=True)
-    else:
-        # In every decision: the same by what takes less than a reduction does.
-        nearness -= nearness[nearness.argmax()]
-        np.exp(nearness, nearness)
-        total = nearness.dot(_ones(len(nearness)))
+    nearness -= nearness.max(axis=-1, keepdims=True)
+    np.exp(nearness, nearness)
+    total = nearness.sum(axis=-1, keepdims=True)
     shares: Float32Array = np.divide(nearness, total, out=out)
     return shares
 
 
-@functools.lru_cache(maxsize=8)
-def _ones(count: int) -> Float32Array:
-    ones: Float32Array = np.ones(count, np.float32)
-    ones.flags.writeable = False
-    return ones
+def softmax_of_one(nearness: Float32Array, out: Float32Array) -> Callable[[], None]:
+    """Return what puts the softmax of the array [k] into ``out``, whatever it then holds.
+
+    It is part of every decision. Looking for the greatest number first takes as long as all the
+    rest, and mostly none is so far from 0 that its exponential is not exact.
+    """
+    ones, total = np.ones(len(nearness), np.float32), np.empty((), np.float32)
+
+    def make() -> None:
+        np.minimum(nearness, _LARGEST_EXPONENT, out=out)
+        np.exp(out, out)
+        out.dot(ones, total)
+        # What was cut off makes a sum beyond these bounds, and NaN one that is not between them.
+        if _LEAST_SUM < total.item() < _MOST_SUM:
+            np.divide(out, total, out)
+        else:
+            softmax(nearness, out)
+
+    return make
 
 
 def _sharpness(nearness: Float32Array, breadth: float) -> float:
