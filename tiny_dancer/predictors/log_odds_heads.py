@@ -226,7 +226,7 @@ class JoinedHeads:
 
     def _meet(self, desk: Desk, embeddings: Float32Array, lexical: Float32Array) -> None:
         known, dimension = desk.known, embeddings.shape[-1]
-        # In place of a concatenation, which takes several times as long in a decision.
+        # Two copies, for in a decision a concatenation takes a third longer.
         known[..., :dimension] = embeddings
         known[..., dimension:] = lexical
         np.minimum(known, self.greatest, out=known)
