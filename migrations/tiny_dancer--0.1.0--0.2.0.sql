@@ -23,6 +23,15 @@ CREATE TYPE tiny_dancer.routing_decision AS (
     decision_id uuid
 );
 
+-- What ruvector_semantic_route() has its rows from.
+CREATE TYPE tiny_dancer.route_match AS (
+    route_name text,
+    similarity float8,
+    target_agent text,
+    confidence float8,
+    target_active boolean
+);
+
 -- A view holds the type that it found, and would fail whenever it is read.
 DO $$
 DECLARE

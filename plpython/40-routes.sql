@@ -19,26 +19,25 @@ $$;
 COMMENT ON FUNCTION @extschema@.ruvector_create_route(text, text, text, integer, real[], jsonb, text[], float8) IS
     'makes a semantic route to an agent; one of that name is replaced as a whole';
 
--- As with ruvector_route: what is around a match counts.
+-- As with ruvector_route, what is around a match counts. The matches come as one array, for which PL/pgSQL has only to
+-- evaluate an expression; a query of a function that returns rows takes as long again as all the rest around a match.
 
-CREATE FUNCTION tiny_dancer.semantic_route(
-    routes_mark bigint,
-    query text,
-    top_k integer,
-    context jsonb,
-    embedding bytea,
-    consume boolean,
-    OUT route_name text,
-    OUT similarity float8,
-    OUT target_agent text,
-    OUT confidence float8,
-    OUT target_active boolean
-) RETURNS SETOF record
-LANGUAGE plpython3u VOLATILE PARALLEL UNSAFE COST 200 ROWS 3
+CREATE TYPE tiny_dancer.route_match AS (
+    route_name text,
+    similarity float8,
+    target_agent text,
+    confidence float8,
+    target_active boolean
+);
+COMMENT ON TYPE tiny_dancer.route_match IS 'internal: a row of ruvector_semantic_route';
+
+-- The mark, and the parameters of ruvector_semantic_route in its order.
+CREATE FUNCTION tiny_dancer.semantic_route(bigint, text, integer, jsonb, bytea, boolean) RETURNS tiny_dancer.route_match[]
+LANGUAGE plpython3u VOLATILE PARALLEL UNSAFE COST 200
 SET search_path = pg_catalog, pg_temp
 AS $$
 if 'tiny_dancer/@VERSION@' not in GD: plpy.execute('SELECT tiny_dancer.boot()')
-return GD['tiny_dancer/@VERSION@'].semantic_route(routes_mark, query, top_k, context, embedding, consume)
+return GD['tiny_dancer/@VERSION@'].semantic_route(*args)
 $$;
 COMMENT ON FUNCTION tiny_dancer.semantic_route(bigint, text, integer, jsonb, bytea, boolean) IS
     'internal: see ruvector_semantic_route; routes_mark by routes_mark(), embedding by numbers_as_stored()';
@@ -58,10 +57,12 @@ CREATE FUNCTION @extschema@.ruvector_semantic_route(
 LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE COST 200 ROWS 3
 AS $$
 BEGIN
-    RETURN QUERY
-    SELECT m.route_name, m.similarity, m.target_agent, m.confidence, m.target_active
-    FROM tiny_dancer.semantic_route(
-        tiny_dancer.routes_mark(), query, top_k, context, tiny_dancer.numbers_as_stored(embedding), consume) m;
+    FOREACH route_name, similarity, target_agent, confidence, target_active IN ARRAY
+        tiny_dancer.semantic_route(
+            tiny_dancer.routes_mark(), query, top_k, context, tiny_dancer.numbers_as_stored(embedding), consume)
+    LOOP
+        RETURN NEXT;
+    END LOOP;
 END
 $$;
 COMMENT ON FUNCTION @extschema@.ruvector_semantic_route(text, integer, jsonb, real[], boolean) IS

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import operator
 from collections import deque
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -14,39 +13,41 @@ Candidate = tuple[int, float]
 
 DECIMALS = 6
 ROUNDING = 10.0**-DECIMALS
+_UNITS = 10.0**DECIMALS
+NEVER = -np.inf
 
 
-def descending(
-    positions: NDArray[np.intp], similarity: NDArray[Any], first: int
-) -> Iterator[Candidate]:
-    """Yield (position, similarity), most similar first, equal ones by position.
+def rounded(similarity: float) -> float:
+    """Return the nearest number of DECIMALS, in a third of the time that ``round`` takes."""
+    return round(similarity * _UNITS) / _UNITS
+
+
+def descending(similarity: NDArray[Any], first: int) -> Iterator[Candidate]:
+    """Yield (place, similarity), most similar first, equal ones by place.
 
     Similarities are rounded to DECIMALS first: float32 products differ in their last bits with the
     machine and the place in the matrix, and every backend is to give the same order.
 
     Args:
-        positions: ascending, shape [n].
         similarity: shape [n].
-        first: about how many are likely to be asked for; only those are sorted at first.
+        first: about how many are likely to be asked for; only the others are sorted. For the few
+            of a match, looking for the greatest number again and again is faster.
     """
-    count = len(positions)
-    if count > 2 * first:
-        least = np.partition(similarity, count - first)[count - first] - ROUNDING
-        is_head = similarity >= least
-        yield from _sorted(positions[is_head], similarity[is_head])
-        positions, similarity = positions[~is_head], similarity[~is_head]
-    yield from _sorted(positions, similarity)
-
-
-def _sorted(positions: NDArray[np.intp], similarity: NDArray[Any]) -> list[Candidate]:
-    # For the few that there usually are, a list is faster than NumPy.
-    rounded = [round(value, DECIMALS) for value in similarity.tolist()]
-    candidates = list(zip(positions.tolist(), rounded, strict=True))
-    candidates.sort(key=_similarity_of, reverse=True)
-    return candidates
-
-
-_similarity_of = operator.itemgetter(1)
+    left = similarity.copy()
+    # Of these another one may be equal.
+    waiting: list[Candidate] = []
+    for _ in range(min(first, len(left))):
+        place = int(left.argmax())
+        value = rounded(left.item(place))
+        left[place] = NEVER
+        if waiting and value < waiting[0][1]:
+            yield from sorted(waiting)
+            waiting.clear()
+        waiting.append((place, value))
+    others = np.flatnonzero(left > NEVER)
+    waiting += zip(others.tolist(), map(rounded, left[others].tolist()), strict=True)
+    waiting.sort(key=lambda candidate: (-candidate[1], candidate[0]))
+    yield from waiting
 
 
 def by_priority(

@@ -274,7 +274,8 @@ def test_a_mark_that_is_yet_to_come_is_not_believed(four):
 
 
 MATCH_BY = (
-    "SELECT route_name FROM tiny_dancer.semantic_route(%s, 'Say hello', 9, NULL, NULL, false)"
+    "SELECT route_name"
+    " FROM unnest(tiny_dancer.semantic_route(%s, 'Say hello', 9, NULL, NULL, false))"
 )
 
 

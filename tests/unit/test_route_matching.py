@@ -7,11 +7,11 @@ from datetime import UTC, datetime
 import numpy as np
 import pytest
 
-from tiny_dancer.near_ties import by_priority
+from tiny_dancer.near_ties import DECIMALS, by_priority, descending, rounded
 from tiny_dancer.route_conditions import RequestContext, RouteConditions
 from tiny_dancer.route_matching import RouteMatching
 from tiny_dancer.route_similarity import POOL_TEMPERATURE, confidence, pooled_similarity
-from tiny_dancer.semantic_routes import SemanticRoute, SemanticRoutes
+from tiny_dancer.semantic_routes import SemanticRoute, SemanticRoutes, two_greatest
 
 
 def at_similarity(*similarities):
@@ -87,6 +87,32 @@ def test_priority_decides_among_near_ties_only():
     poor = route("poor", 0.70, priority=100)
     assert matched(low, high, poor) == ["high", "low", "poor"]
     assert matched(low, high, matching=RouteMatching(priority_margin=0.005)) == ["low", "high"]
+
+
+@pytest.mark.parametrize("first", [0, 1, 5, 100])
+@pytest.mark.parametrize("count", [0, 1, 2, 40])
+def test_descending_is_the_order_of_rounded_similarities_and_then_of_places(count, first):
+    rng = np.random.default_rng(count)
+    # Few values, and differences far below the last decimal: many are equal once rounded.
+    values = (rng.integers(-3, 4, count) / 4 + rng.uniform(-4e-7, 4e-7, count)).astype(np.float32)
+    before = values.copy()
+    wanted = sorted(
+        ((place, round(value, DECIMALS)) for place, value in enumerate(values.tolist())),
+        key=lambda candidate: (-candidate[1], candidate[0]),
+    )
+    assert list(descending(values, first)) == wanted
+    assert (values == before).all()
+
+
+def test_rounded_is_round():
+    for value in np.random.default_rng(1).uniform(-1, 1, 10_000).astype(np.float32).tolist():
+        assert rounded(value) == round(value, DECIMALS)
+
+
+def test_the_two_greatest():
+    assert two_greatest(np.array([0.5])) == (0.5, 0.0)
+    assert two_greatest(np.array([0.1, 0.7, 0.3])) == (0.7, 0.3)
+    assert two_greatest(np.array([0.7, 0.7])) == (0.7, 0.7)
 
 
 def test_chains_of_near_ties_never_lift_a_route_by_more_than_the_margin():
