@@ -7,6 +7,8 @@ import psycopg
 import pytest
 from documented_database import fresh_database
 
+from tiny_dancer.settings import FIELDS
+
 DOCS = Path(__file__).parents[2] / "docs"
 FUNCTIONS = """
 SELECT n.nspname || '.' || p.proname, coalesce(p.proargnames, '{}')
@@ -55,3 +57,9 @@ def test_every_function_is_described(functions, pages):
             missing.append(shown)
         missing += [f"{shown}: {a}" for a in arguments if not re.search(rf"\b{a}\b", text)]
     assert not missing, f"docs/ says nothing of {', '.join(missing)}"
+
+
+def test_every_setting_is_listed_with_its_default():
+    page = (DOCS / "operations.md").read_text(encoding="utf-8")
+    listed = {name: float(value) for name, value in re.findall(r"`(\w+)` ([\d.]+)", page)}
+    assert listed == {name: float(field.default) for name, field in FIELDS.items()}
