@@ -12,7 +12,7 @@ if 'tiny_dancer/@VERSION@' not in GD: plpy.execute('SELECT tiny_dancer.boot()')
 return GD['tiny_dancer/@VERSION@'].setup(model)
 $$;
 COMMENT ON FUNCTION tiny_dancer.setup(text) IS
-    'makes the database ready to route: activates the embedding model that is installed; can be repeated';
+    'makes the database ready to route: activates the embedding model that is installed, embeds agents, trains the first classifiers; can be repeated';
 
 CREATE FUNCTION tiny_dancer.doctor(
     OUT subject text,

@@ -261,14 +261,14 @@ LANGUAGE sql VOLATILE PARALLEL UNSAFE
 BEGIN ATOMIC
     SELECT tiny_dancer.grant_remembered(role_name, 'usage');
 END;
-COMMENT ON FUNCTION tiny_dancer.grant_usage(name) IS 'lets a role route and look, and nothing else';
+COMMENT ON FUNCTION tiny_dancer.grant_usage(name) IS 'lets a role route, record outcomes and feedback, reserve and spend budgets, take slots, and look at all of that; remembered for regrant()';
 
 CREATE FUNCTION tiny_dancer.grant_admin(role_name name) RETURNS void
 LANGUAGE sql VOLATILE PARALLEL UNSAFE
 BEGIN ATOMIC
     SELECT tiny_dancer.grant_remembered(role_name, 'admin');
 END;
-COMMENT ON FUNCTION tiny_dancer.grant_admin(name) IS 'lets a role change agents, models and settings, too';
+COMMENT ON FUNCTION tiny_dancer.grant_admin(name) IS 'lets a role also change agents, pools, routes, budgets, models and settings, train, and replay; remembered for regrant()';
 
 CREATE FUNCTION tiny_dancer.regrant() RETURNS SETOF name
 LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE ROWS 5

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from tiny_dancer.errors import InvalidArgumentError, UnknownObjectError
 
@@ -37,6 +37,7 @@ class AgentHistory:
         latency_ms: average, None if unknown.
         cost_per_request: dollars, None if unknown.
         requests: how many it took in the past period.
+        is_available: False for an ensemble of which a member takes no requests now.
     """
 
     name: str
@@ -44,6 +45,39 @@ class AgentHistory:
     latency_ms: float | None
     cost_per_request: float | None
     requests: int = 0
+    is_available: bool = True
+
+
+def following_members(
+    ensemble: AgentHistory, members: Sequence[AgentHistory | None]
+) -> AgentHistory:
+    """Return what follows for an ensemble from its members, as it does in a decision.
+
+    Args:
+        ensemble: as it was registered and recorded itself.
+        members: None for one that takes no requests now.
+
+    Its own quality counts where it is known. Where it took no request itself it is as slow as its
+    slowest member, and costs what they cost beside what it charges itself.
+    """
+    known = [member for member in members if member is not None]
+    if not known or len(known) < len(members):
+        return replace(ensemble, is_available=False)
+    quality, latency_ms, cost = ensemble.quality, ensemble.latency_ms, ensemble.cost_per_request
+    if quality is None:
+        summed = _total([member.quality for member in known])
+        quality = None if summed is None else summed / len(known)
+    if not ensemble.requests:
+        slowest = [member.latency_ms for member in known]
+        latency_ms = None if None in slowest else max(ms for ms in slowest if ms is not None)
+        cost = _total([cost or 0.0, *(member.cost_per_request for member in known)])
+    return replace(ensemble, quality=quality, latency_ms=latency_ms, cost_per_request=cost)
+
+
+def _total(figures: Sequence[float | None]) -> float | None:
+    """Return their sum, None if one is unknown."""
+    known = [figure for figure in figures if figure is not None]
+    return math.fsum(known) if len(known) == len(figures) else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,6 +242,8 @@ def fill(
 
 
 def _obstacle(agent: AgentHistory, quality: float, latency_ms: float) -> str | None:
+    if not agent.is_available:
+        return "one of its members takes no requests"
     if agent.quality is None:
         return "its quality is unknown"
     if agent.quality < quality:

@@ -76,8 +76,7 @@ def test_setup_makes_ready_tells_how_far_it_is_and_can_be_repeated(before_setup)
         assert "already" in again["classifiers"]
     assert before_setup.execute(epochs).fetchall() == before
     findings = call(before_setup, "tiny_dancer.doctor")
-    # Training leaves memory behind; what a backend needs otherwise is measured elsewhere.
-    assert [row for row in findings if not row.ok and row.subject != "memory"] == []
+    assert [row for row in findings if not row.ok] == []
 
 
 def test_setup_keeps_another_model_that_was_chosen(db):

@@ -177,3 +177,24 @@ def test_a_removed_agent_is_no_member(pair):
 def test_updating_an_ensemble_keeps_its_members(pair):
     register(pair, "both", agent_type="ensemble", quality_score=0.9)
     assert explain(pair)["both"].kept
+
+
+def shared_out(session):
+    arguments = {"monthly_budget": 90.0, "quality_threshold": 0.5}
+    return {row.agent: row for row in call(session, "ruvector_optimize_budget", **arguments)}
+
+
+def test_a_budget_is_shared_out_by_what_follows_from_the_members(pair):
+    shares = shared_out(pair)
+    assert (shares["both"].quality, shares["both"].latency_ms) == (pytest.approx(0.7), 900)
+    price = {name: row.allocated_budget / row.expected_requests for name, row in shares.items()}
+    assert price["both"] == pytest.approx(price["a"] + price["b"])
+
+
+def test_an_ensemble_with_a_member_that_takes_nothing_gets_nothing(pair):
+    call(pair, "ruvector_set_agent_active", name="a", is_active=False)
+    row = shared_out(pair)["both"]
+    assert (row.allocated_budget, row.reason) == (
+        0.0,
+        "nothing: one of its members takes no requests",
+    )

@@ -8,7 +8,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tiny_dancer.cost_optimizer import AgentHistory, CostOptimizer, agent_value
+from tiny_dancer.cost_optimizer import (
+    AgentHistory,
+    CostOptimizer,
+    agent_value,
+    following_members,
+)
 from tiny_dancer.errors import InvalidArgumentError, UnknownObjectError
 
 GOOD = AgentHistory("good", 0.95, 2000.0, 0.01, 100)
@@ -132,3 +137,34 @@ def test_shares_are_numbers_within_their_limits_and_sum_to_the_budget(agents, bu
         assert 0.0 <= amount <= caps.get(name, math.inf)
     assert total <= budget * (1 + 1e-9)
     assert total + shared.unallocated == pytest.approx(budget, rel=1e-6, abs=1e-9)
+
+
+NEW = AgentHistory("both", None, None, None)
+
+
+def test_an_ensemble_follows_its_members():
+    both = following_members(NEW, [GOOD, CHEAP])
+    assert (both.quality, both.latency_ms) == (pytest.approx(0.9), 2000.0)
+    assert both.cost_per_request == pytest.approx(0.0105)
+
+
+def test_what_is_known_of_an_ensemble_itself_counts():
+    charging = AgentHistory("both", 0.5, None, 1.0)
+    assert following_members(charging, [GOOD, CHEAP]).quality == 0.5
+    assert following_members(charging, [GOOD, CHEAP]).cost_per_request == pytest.approx(1.0105)
+    recorded = AgentHistory("both", 0.5, 100.0, 0.2, 7)
+    assert following_members(recorded, [GOOD, CHEAP]) == recorded
+
+
+@pytest.mark.parametrize("figure", ["quality", "latency_ms", "cost_per_request"])
+def test_what_is_unknown_of_a_member_is_unknown_of_the_ensemble(figure):
+    member = AgentHistory(
+        "new", **{**dict.fromkeys(("quality", "latency_ms", "cost_per_request"), 0.5), figure: None}
+    )
+    assert getattr(following_members(NEW, [GOOD, member]), figure) is None
+
+
+@pytest.mark.parametrize("members", [[], [GOOD, None]])
+def test_without_its_members_an_ensemble_gets_nothing(members):
+    [share] = CostOptimizer([following_members(NEW, members)]).optimize_budget(10.0).shares
+    assert (share.budget, share.reason) == (0.0, "nothing: one of its members takes no requests")

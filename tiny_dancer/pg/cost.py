@@ -4,9 +4,16 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from tiny_dancer.cost_optimizer import PERIOD_DAYS, AgentHistory, BudgetAllocation, CostOptimizer
+from tiny_dancer.cost_optimizer import (
+    PERIOD_DAYS,
+    AgentHistory,
+    BudgetAllocation,
+    CostOptimizer,
+    following_members,
+)
 from tiny_dancer.errors import InvalidArgumentError
 from tiny_dancer.lexical_features import lexical_features
 from tiny_dancer.pg.predicted_quality import note_foreseen_outcome
@@ -26,6 +33,8 @@ VALUES ($1, $2, tiny_dancer.to_halfvec($3), $4)
 HISTORY = """
 SELECT a.name, a.quality_score, a.avg_latency_ms, a.cost_per_1k_tokens,
        a.cost_per_1k_output_tokens, a.cost_per_call, a.cost_per_second,
+       CASE a.agent_type WHEN 'ensemble'
+           THEN ARRAY(SELECT jsonb_array_elements_text(a.metadata -> 'members')) END AS members,
        coalesce(u.requests, 0) AS requests, u.mean_cost, u.mean_latency_ms,
        o.mean_quality, coalesce(o.observations, 0) AS observations
 FROM tiny_dancer.agents a
@@ -91,7 +100,7 @@ def optimize_budget(
     """Return the columns of ruvector_optimize_budget, one row for each active agent."""
     settings = backend.snapshots.configuration().settings
     rows = backend.rows(HISTORY, ("integer",), PERIOD_DAYS)
-    optimizer = CostOptimizer([_history(row, settings) for row in rows])
+    optimizer = CostOptimizer(_histories(rows, settings))
     # The optimizer refuses what is not a number itself, so that NULL is told like NaN.
     total: Any = monthly_budget
     quality: Any = quality_threshold
@@ -120,6 +129,17 @@ def _apply(backend: Backend, allocation: BudgetAllocation) -> None:
         [share.agent.name for share in priced],
         [share.budget for share in priced],
     )
+
+
+def _histories(rows: Sequence[Row], settings: Settings) -> list[AgentHistory]:
+    """Return what is known of each agent; of ensembles, what follows from their members, too."""
+    own = {row["name"]: _history(row, settings) for row in rows}
+    return [
+        own[row["name"]]
+        if row["members"] is None
+        else following_members(own[row["name"]], [own.get(name) for name in row["members"]])
+        for row in rows
+    ]
 
 
 def _history(row: Row, settings: Settings) -> AgentHistory:

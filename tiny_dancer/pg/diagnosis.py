@@ -57,6 +57,7 @@ WHERE u.recorded_at > '-infinity' AND u.recorded_at >= coalesce(
     (SELECT s.rolled_until FROM tiny_dancer.usage_rollup_state s), '-infinity')
 """
 OVERDUE_DAYS = 2.0
+REBUILD = "Run SELECT tiny_dancer.rebuild_indexes(); as the owner of the extension."
 INDEX = "SELECT to_regclass('tiny_dancer.' || quote_ident($1)) IS NOT NULL AS exists"
 
 
@@ -181,7 +182,7 @@ def _registry(backend: Backend) -> Iterator[Finding]:
             "vector index",
             False,
             f"{agents} agents have no HNSW index on their vectors",
-            "Run SELECT tiny_dancer.rebuild_indexes(); as an administrator.",
+            REBUILD,
         )
 
 
@@ -196,19 +197,18 @@ def _routes(backend: Backend) -> Iterator[Finding]:
         route_heads.active_head(backend, model)
     except DamagedWeightsError as error:
         yield Finding("route fit", False, error.message, route_heads.REMEDY)
-    rebuild = "Run SELECT tiny_dancer.rebuild_indexes(); as the owner of the extension."
     if not route_index.fits(configuration, count, with_graph=False):
         row: Any = backend.row(INDEX, ("text",), nearest_routes.index_name(model))
         if row["exists"]:
             yield Finding("route index", True, "pgvector")
         else:
             finding = "more than backends keep, and no HNSW index on their vectors"
-            yield Finding("route index", False, finding, rebuild)
+            yield Finding("route index", False, finding, REBUILD)
     elif count.vectors > configuration.settings.route_index_limit:
-        yield _hnswlib(route_store.has_graph(backend, model), rebuild)
+        yield _hnswlib(route_store.has_graph(backend, model))
 
 
-def _hnswlib(has_graph: bool, rebuild: str) -> Finding:
+def _hnswlib(has_graph: bool) -> Finding:
     if not hnsw.is_installed():
         return Finding(
             "route index",
@@ -218,7 +218,7 @@ def _hnswlib(has_graph: bool, rebuild: str) -> Finding:
         )
     if not has_graph:
         finding = "no hnswlib index was built: the exact scan takes over"
-        return Finding("route index", False, finding, rebuild)
+        return Finding("route index", False, finding, REBUILD)
     return Finding("route index", True, "hnswlib")
 
 
@@ -251,13 +251,17 @@ def _memory(backend: Backend) -> Iterator[Finding]:
 
 
 def private_megabytes() -> float | None:
-    """Return the memory that this process shares with nobody, None where that can not be read."""
+    """Return what this process has written to memory for itself, None where it can not be read.
+
+    Pages of libraries and models count for nobody: they are the files', which all backends share
+    and which PostgreSQL's host may take back, also where just one backend has them open.
+    """
     try:
         lines = Path("/proc/self/smaps_rollup").read_text().splitlines()
     except OSError:
         return None
     sizes = {line.split(":")[0]: line.split()[1] for line in lines[1:]}
-    return (int(sizes["Private_Clean"]) + int(sizes["Private_Dirty"])) / 1024.0
+    return int(sizes["Anonymous"]) / 1024.0
 
 
 EXAMINATIONS: tuple[Callable[..., Iterator[Finding]], ...] = (

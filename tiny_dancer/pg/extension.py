@@ -10,6 +10,7 @@ import tiny_dancer
 from tiny_dancer.errors import NotReadyError
 from tiny_dancer.pg.backend import Backend
 from tiny_dancer.pg.boundary import as_server_error, entry_point, server_error_class
+from tiny_dancer.pg.freed_memory import giving_memory_back
 
 # The module of each entry point. A module is imported when a function of it is first called:
 # whoever only routes does not wait for what trains.
@@ -48,6 +49,18 @@ ENTRY_POINTS = {
     "list_settings": "operations",
 }
 
+# What these work on is many times as large as what they keep.
+WORK_ON_MUCH = {
+    "calibrate_router",
+    "evaluate_routes",
+    "fit_routes",
+    "replay",
+    "setup",
+    "train_classifier",
+    "train_router",
+    "use_model",
+}
+
 
 class Extension:
     """The entry points as attributes, bound to a backend on their first use."""
@@ -60,7 +73,10 @@ class Extension:
         if name not in ENTRY_POINTS:
             raise AttributeError(name)
         module = importlib.import_module(f"tiny_dancer.pg.{ENTRY_POINTS[name]}")
-        bound = entry_point(getattr(module, name), self._backend)
+        function = getattr(module, name)
+        if name in WORK_ON_MUCH:
+            function = giving_memory_back(function)
+        bound = entry_point(function, self._backend)
         setattr(self, name, bound)
         return bound
 
