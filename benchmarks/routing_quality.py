@@ -74,7 +74,7 @@ PREDICTORS: dict[str, Callable[[int], QualityPredictor]] = {
 }
 SENTENCES = "FastGRNN, a step per sentence"
 REFERENCES = ("prompt length", "best single", "ridge", "ridge + lexical")
-LEARNING = ("predictors", "training", "lexical_features.py", "fastgrnn.py")
+LEARNING = ("predictors", "training", "lexical_features.py", "lexical_words.py", "fastgrnn.py")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
