@@ -7,6 +7,8 @@ from refusal import refused
 from registration import call
 from router_training import SUM, judged, predicted, register_two, train
 
+from tiny_dancer.lexical_features import COUNT, EARLIER_COUNTS
+
 
 def record_some(session):
     for n in range(20):
@@ -84,9 +86,13 @@ def test_features_that_nobody_measured_are_left_out(db):
     db.execute("UPDATE tiny_dancer.request_vectors SET features = NULL")
     assert train_recorded(db).activated
     assert 0.0 < predicted(db, SUM)["adder"] < 1.0
-    db.execute("UPDATE tiny_dancer.request_vectors SET features = array_fill('NaN'::real, '{27}')")
-    row = train_recorded(db)
-    assert row.requests + row.held_back == 20
+    for count in (COUNT, *EARLIER_COUNTS):
+        db.execute(
+            "UPDATE tiny_dancer.request_vectors SET features = array_fill('NaN'::real, ARRAY[%s])",
+            (count,),
+        )
+        row = train_recorded(db)
+        assert row.requests + row.held_back == 20
 
 
 def test_duplicate_vectors_count_once(db):

@@ -8,7 +8,7 @@ from tiny_dancer.cli.database import fetch_all
 from tiny_dancer.errors import InvalidArgumentError
 from tiny_dancer.evaluation.benchmark_file import Benchmark
 from tiny_dancer.evaluation.router_comparison import Requests
-from tiny_dancer.lexical_features import COUNT
+from tiny_dancer.lexical_features import COUNT, EARLIER_COUNTS
 
 # The one query. It runs as whoever connects, and reads what that role may read.
 HISTORY = """
@@ -39,10 +39,14 @@ def read_history(url: str, most: int) -> tuple[Requests, int]:
         DatabaseError: the database cannot be reached, or refused.
     """
     rows = fetch_all(url, HISTORY, (most,))
+    count = _features_of_most([features for *_, features in rows if features is not None])
     kept = [
-        (name, float(quality), float(cost), bytes(vector), features)
+        (name, float(quality), float(cost), bytes(vector), features[:count])
         for name, quality, cost, vector, features in rows
-        if vector is not None and features is not None and len(features) == COUNT
+        if vector is not None
+        and features is not None
+        and len(features) in (COUNT, *EARLIER_COUNTS)
+        and len(features) >= count
     ]
     if not kept:
         raise InvalidArgumentError(
@@ -53,6 +57,12 @@ def read_history(url: str, most: int) -> tuple[Requests, int]:
             "their decision_id.",
         )
     return _requests(kept), len(rows) - len(kept)
+
+
+def _features_of_most(recorded: list[list[float]]) -> int:
+    """How many features are gone by: all, or those that earlier versions recorded for most."""
+    complete = sum(len(features) == COUNT for features in recorded)
+    return COUNT if 2 * complete >= len(recorded) else EARLIER_COUNTS[-1]
 
 
 def _requests(rows: list[tuple[str, float, float, bytes, list[float]]]) -> Requests:

@@ -136,13 +136,16 @@ def _grouped(
 ) -> tuple[Keys, RowNumbers, NDArray[np.int64]]:
     """Return the different keys, the row that stands for each, and the place of each row's key.
 
-    Of rows with equal keys the one with the least lexical features stands for them: any would do,
-    as long as it is always the same.
+    Of rows with equal keys one of which most lexical features are known stands for them, the one
+    with the least: any would do, as long as it is always the same.
     """
     all_keys = request_keys(embeddings)
+    unknown = np.isnan(lexical).sum(axis=1).tolist()
     wording = [row.tobytes() for row in np.nan_to_num(lexical, nan=np.inf)]
     order = np.array(
-        sorted(range(len(all_keys)), key=lambda row: (int(all_keys[row]), wording[row])),
+        sorted(
+            range(len(all_keys)), key=lambda row: (int(all_keys[row]), unknown[row], wording[row])
+        ),
         dtype=np.int64,
     )
     keys, starts, place = np.unique(all_keys[order], return_index=True, return_inverse=True)
@@ -152,20 +155,34 @@ def _grouped(
 
 
 def _completed(lexical: Float32Array) -> Float32Array:
-    """Fill in the features of requests whose text is not known, or leave all features out."""
-    known = np.asarray(np.isfinite(lexical).all(axis=1), dtype=bool)
-    if known.mean() < LEAST_LEXICAL_SHARE or not lexical.shape[1]:
-        return lexical[:, :0]
+    """Fill in features of requests whose text is not known, or leave out those seldom known.
+
+    Of requests recorded by an earlier version the last ones are not known.
+    """
+    known = np.isfinite(lexical)
+    seldom = np.flatnonzero(known.mean(axis=0) < LEAST_LEXICAL_SHARE)
+    if len(seldom):
+        known, lexical = known[:, : seldom[0]], lexical[:, : seldom[0]]
     if known.all():
         return lexical
-    typical = lexical[known].astype(np.float64).mean(axis=0).astype(np.float32)
-    return np.where(known[:, None], lexical, typical)
+    sums = np.where(known, lexical, 0.0).sum(axis=0, dtype=np.float64)
+    return np.where(known, lexical, (sums / known.sum(axis=0)).astype(np.float32))
 
 
-def joined_features(rows: Sequence[Float32Array | None], count: int) -> Float32Array:
-    """Stack lexical features, [r, count]; a row of NaN where there are none, or other ones."""
+def joined_features(
+    rows: Sequence[Float32Array | None], count: int, earlier: Sequence[int] = ()
+) -> Float32Array:
+    """Stack lexical features, [r, count]; NaN where there are none, or other ones.
+
+    Args:
+        rows: of each request.
+        count: how many there are.
+        earlier: lengths of rows that are the first of them.
+    """
     stacked = np.full((len(rows), count), np.nan, dtype=np.float32)
     for place, row in enumerate(rows):
-        if row is not None and row.shape == (count,) and (np.abs(row) <= MOST_FEATURE).all():
-            stacked[place] = row
+        if row is None or len(row) not in (count, *earlier):
+            continue
+        if (np.abs(row) <= MOST_FEATURE).all():
+            stacked[place, : len(row)] = row
     return stacked

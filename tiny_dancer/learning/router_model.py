@@ -107,7 +107,8 @@ class RouterModel:
                 f"agents, and the embedding model has {dimension} dimensions.",
                 hint="Activate another one of ruvector_router_models(), or train again.",
             )
-        if predictor.lexical_dim_ not in (0, lexical_features.COUNT):
+        counts = (0, *lexical_features.EARLIER_COUNTS, lexical_features.COUNT)
+        if predictor.lexical_dim_ not in counts:
             raise DamagedWeightsError(
                 f"{where} was trained on {predictor.lexical_dim_} lexical features",
                 detail=f"This version of the library reads {lexical_features.COUNT}.",
@@ -166,7 +167,11 @@ class RouterModel:
         return self.predictor.log_odds_checked(embedding, self._words(lexical))
 
     def _words(self, lexical: Float32Array | None) -> Float32Array:
-        return lexical if lexical is not None and self.goes_by_wording else _NO_WORDS
+        count = self.predictor.lexical_dim_
+        if lexical is None or count == 0:
+            return _NO_WORDS
+        # One of an earlier version goes by the first features alone.
+        return lexical if len(lexical) == count else lexical[:count]
 
     def predict_batch(self, embeddings: Float32Array, lexical: Float32Array | None) -> Floats:
         """Predict for several requests, [n, d] and [n, COUNT] → [n, a]; see ``predict``."""
@@ -182,7 +187,7 @@ class RouterModel:
     def _words_of(self, embeddings: Float32Array, lexical: Float32Array | None) -> Float32Array:
         if lexical is None or not self.goes_by_wording:
             return np.zeros((len(embeddings), 0), dtype=np.float32)
-        return lexical
+        return lexical[:, : self.predictor.lexical_dim_]
 
 
 def checksum(

@@ -124,24 +124,23 @@ def _recorded(backend: Backend, snapshot: Snapshot, time_range: str | None, most
     cursor = backend.plpy.cursor(plan, [time_range, model.id, most])
     progress = backend.progress(NOTICE_EVERY_SECONDS)
     collected = _Collected([], [], [])
+    count = 0 if snapshot.router_model is None else snapshot.router_model.predictor.lexical_dim_
     while rows := cursor.fetch(ROWS_AT_ONCE):
         for row in rows:
             vector = store.half_vector_from_bytes(row["embedding"])
             length = float(vector.dot(vector))
-            features = row["features"] or []
+            features = (row["features"] or [])[:count]
             if len(vector) != model.dimension or abs(length - 1.0) >= LENGTH_MARGIN:
                 continue
-            if not snapshot.goes_by_wording:
-                features = []
-            elif not _are_usual(features):
+            if not _are_usual(features, count):
                 continue
             collected.add(row["input_tokens"], vector / np.float32(length**0.5), features)
         progress(f"read {len(collected.tokens)} requests")
     return collected.requests(model)
 
 
-def _are_usual(features: list[Any]) -> bool:
-    return len(features) == lexical_features.COUNT and all(
+def _are_usual(features: list[Any], count: int) -> bool:
+    return len(features) == count and all(
         isinstance(value, float) and abs(value) <= MOST_FEATURE for value in features
     )
 

@@ -249,7 +249,9 @@ class _Collected:
         """Return what was collected, equal requests as one."""
         return OutcomeTable.of(
             np.stack(self._vectors),
-            joined_features(self._features, lexical_features.COUNT),
+            joined_features(
+                self._features, lexical_features.COUNT, lexical_features.EARLIER_COUNTS
+            ),
             np.array(self._request, dtype=np.int64),
             np.array(self._agent_id, dtype=np.int64),
             np.array(self.quality, dtype=np.float64),
@@ -258,6 +260,6 @@ class _Collected:
 
 def _recorded_features(recorded: list[float] | None, text: str | None) -> Float32Array | None:
     """Return the features of a recorded request, None where nothing tells them."""
-    if recorded is not None and len(recorded) == lexical_features.COUNT:
-        return np.array(recorded, dtype=np.float32)
-    return None if text is None else lexical_features.lexical_features(text)
+    if text is None or (recorded is not None and len(recorded) == lexical_features.COUNT):
+        return None if recorded is None else np.array(recorded, dtype=np.float32)
+    return lexical_features.lexical_features(text)

@@ -120,9 +120,10 @@ def _check_wording(model: RouterModel | None, decisions: LoggedDecisions) -> Non
     """Let decisions pass of which is known what a router model goes by."""
     if model is None or not model.goes_by_wording or not len(decisions):
         return
-    if decisions.lexical.shape[1] != model.predictor.lexical_dim_:
+    if decisions.lexical.shape[1] < model.predictor.lexical_dim_:
         raise NotReadyError(
-            f"router model {model.id} goes by lexical features, and none are recorded",
+            f"router model {model.id} goes by lexical features, and "
+            f"{'not all' if decisions.lexical.shape[1] else 'none'} are recorded",
             hint="Record decisions with ruvector_route(…, record := true), which notes them.",
         )
 

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from tiny_dancer.agents.agent import MAX_AMOUNT
 from tiny_dancer.learning.outcome_table import MOST_FEATURE
+from tiny_dancer.lexical_features import EARLIER_COUNTS
 
 Floats = NDArray[np.float64]
 Positions = NDArray[np.intp]
@@ -226,8 +227,8 @@ def _lexical(rows: list[Any]) -> NDArray[np.float32]:
     length = max((len(row) for row in rows if row is not None), default=0)
     matrix = np.full((len(rows), length), np.nan, dtype=np.float32)
     for row, features in zip(matrix, rows, strict=True):
-        if features is not None and len(features) == length:
-            row[:] = features
+        if features is not None and len(features) in (length, *EARLIER_COUNTS):
+            row[: len(features)] = features
     known = np.isfinite(matrix)
     total = np.where(known, matrix, 0.0).sum(axis=0)
     mean = total / np.maximum(known.sum(axis=0), 1)

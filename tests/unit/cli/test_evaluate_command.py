@@ -9,7 +9,7 @@ from tiny_dancer.cli import evaluate_history
 from tiny_dancer.cli.__main__ import main
 from tiny_dancer.embedding import model_folder, provider
 from tiny_dancer.embedding.hashing import HashingProvider
-from tiny_dancer.lexical_features import lexical_features
+from tiny_dancer.lexical_features import EARLIER_COUNTS, lexical_features
 
 
 @pytest.fixture(autouse=True)
@@ -172,7 +172,10 @@ def test_wrong_names_are_refused_before_anything_is_embedded(pairs, capsys):
     assert "--pair must name two of strong, weak" in capsys.readouterr().err
 
 
-def test_history_of_single_choices_is_judged_by_what_was_foreseen(capsys, monkeypatch):
+@pytest.mark.parametrize(("earlier", "left_out"), [(0, 1), (5, 6), (10_000, 1)])
+def test_history_of_single_choices_is_judged_by_what_was_foreseen(
+    earlier, left_out, capsys, monkeypatch
+):
     def recorded(url, query, parameters):
         provider = HashingProvider()
         for number, row in enumerate(rows()):
@@ -180,13 +183,15 @@ def test_history_of_single_choices_is_judged_by_what_was_foreseen(capsys, monkey
             vector = provider.embed(row["prompt"])
             sent = struct.pack(">HH", len(vector), 0) + vector.astype(">f2").tobytes()
             features = lexical_features(row["prompt"]).tolist()
+            if number < earlier:
+                features = features[: EARLIER_COUNTS[0]]
             yield agent, float(row[agent]), 0.01, sent, features
         yield "weak", 1.0, 0.01, None, None
 
     monkeypatch.setattr(evaluate_history, "fetch_all", lambda *given: list(recorded(*given)))
     assert evaluate("--url", "postgresql:///mine") == 0
     printed = capsys.readouterr().out
-    assert "1 recorded outcomes without the vector" in printed
+    assert f"{left_out} recorded outcomes without the vector" in printed
     assert "No request was tried with every agent" in printed
     assert "Brier" in printed
 

@@ -132,6 +132,24 @@ def test_features_of_another_version_count_as_unknown():
     assert np.isnan(joined_features(rows, 3)).all(axis=1).tolist() == [False, True, True, True]
 
 
+def test_features_of_an_earlier_version_are_the_first_ones():
+    rows = [np.array([1.0, 2.0], np.float32), None, np.array([3.0, 4.0, 5.0], np.float32)]
+    found = joined_features(rows, 3, (2,))
+    np.testing.assert_array_equal(found[0], [1.0, 2.0, np.nan])
+    assert np.isnan(found[1]).all()
+    assert found[2].tolist() == [3.0, 4.0, 5.0]
+
+
+def test_what_earlier_versions_recorded_is_learned_from():
+    lexical = np.ones((20, 3), np.float32)
+    lexical[:8, 2] = np.nan
+    lexical[8:, 2] = 5.0
+    found = table(everybody(20), lexical=lexical).observations.lexical
+    assert sorted(found[:, 2].tolist()) == [5.0] * 20
+    lexical[:11, 2] = np.nan
+    assert table(everybody(20), lexical=lexical).observations.lexical.shape == (20, 2)
+
+
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf, 3e38, -2e6])
 def test_features_that_no_text_has_are_as_good_as_unknown(value):
     rows = [np.array([1.0, value, 3.0], np.float32), np.array([1.0, 2.0, 3.0], np.float32)]

@@ -82,6 +82,21 @@ def test_a_row_of_another_dimension_is_damaged(row):
         RouterModel.from_row(row, dimension=DIMENSION + 1)
 
 
+def test_a_model_of_an_earlier_version_goes_by_the_first_features(row, model, monkeypatch):
+    earlier = lexical_features.COUNT
+    monkeypatch.setattr(lexical_features, "COUNT", earlier + 3)
+    monkeypatch.setattr(lexical_features, "EARLIER_COUNTS", (earlier,))
+    found = RouterModel.from_row(row, dimension=DIMENSION)
+    vector = np.eye(DIMENSION, dtype=np.float32)[0]
+    words = np.random.default_rng(1).random(earlier + 3).astype(np.float32)
+    expected = model.predict(vector, words[:earlier])
+    np.testing.assert_array_equal(found.predict(vector, words), expected)
+    batch = found.predict_batch(vector[None], words[None])
+    np.testing.assert_allclose(batch[0], expected, rtol=1e-6)
+    odds = found.log_odds_batch(vector[None], words[None])
+    np.testing.assert_allclose(odds[0], found.log_odds(vector, words), rtol=1e-5)
+
+
 def test_a_model_of_other_lexical_features_says_so(row, monkeypatch):
     monkeypatch.setattr(lexical_features, "COUNT", lexical_features.COUNT + 1)
     with pytest.raises(DamagedWeightsError, match="was trained on"):

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from logs import logged
 
+from tiny_dancer.lexical_features import COUNT, EARLIER_COUNTS
 from tiny_dancer.replay.logged_decisions import LoggedDecision, LoggedDecisions
 
 EAST = np.array([1, 0], np.float32)
@@ -55,6 +56,15 @@ def test_decisions_are_laid_out_by_position():
     # Features that were not recorded are taken to be average.
     assert found.lexical.tolist() == [[2.0, 4.0], [2.0, 4.0]]
     assert found.expected_of(np.array([0, 1])).tolist() == [0.5, pytest.approx(np.nan, nan_ok=True)]
+
+
+def test_features_of_an_earlier_version_are_the_first_ones():
+    now, then, other = [1.0] * COUNT, [3.0] * EARLIER_COUNTS[0], [9.0] * 5
+    rows = [SOUND._replace(lexical=features) for features in (now, then, other)]
+    found = LoggedDecisions.of(rows, {7: 1, 9: 0}, 2).lexical
+    assert found.shape == (3, COUNT)
+    assert found[1].tolist() == then + [1.0] * (COUNT - len(then))
+    assert found[2].tolist() == [2.0] * len(then) + [1.0] * (COUNT - len(then))
 
 
 def test_no_decisions_are_laid_out_too():
