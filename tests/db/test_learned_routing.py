@@ -165,12 +165,13 @@ def test_outcomes_as_expected_change_nothing(learned_for_now, by):
     before = predicted(learned_for_now, SUM)["poet"], predicted(learned_for_now, POEM)["poet"]
     for n in range(60):
         made = {"request": f"{SUM} and {n}"}
+        expected = predicted(learned_for_now, made["request"])["poet"]
         if by == "decision":
             row = route(learned_for_now, made["request"], excluded_agents=["adder"], record=True)
             made = {"decision_id": row.decision_id}
-        record(learned_for_now, "poet", n % 4 == 0, **made)
+        record(learned_for_now, "poet", n % 4 == 0, quality=expected, **made)
     after = predicted(learned_for_now, SUM)["poet"], predicted(learned_for_now, POEM)["poet"]
-    assert after == pytest.approx(before, abs=0.04)
+    assert after == pytest.approx(before, abs=0.01)
     noted = "foreseen_outcomes" if by == "request" else "decisions"
     [(count,)] = learned_for_now.execute(f"SELECT count(*) FROM tiny_dancer.{noted}").fetchall()
     assert count == 60
