@@ -2,8 +2,10 @@
 
 ``density`` is a soft nearest neighbour: log of the sum of exp(sharpness · cosine) over a route's
 utterances, less half the log of their number, divided by the sharpness. A single near utterance
-counts, several count more; it is what a kernel method adds to a linear one. ``centrality`` is the
-cosine with the mean of the utterances, which tells best whether a request is in scope at all.
+counts, several count more; it is what a kernel method adds to a linear one. The cosines may be
+those under a learned map (``mapped``), which puts nearer together what means the same.
+``centrality`` is the cosine with the mean of the utterances, which tells best whether a request is
+in scope at all.
 """
 
 from __future__ import annotations
@@ -48,6 +50,16 @@ def of_sums(sums: NDArray[Any], counts: NDArray[Any], sharpness: float) -> Vecto
 def centres(vectors: Vectors, starts: Positions) -> Vectors:
     """Return the unit mean vector of each group of rows, [routes, dimension]."""
     return unit_rows(np.add.reduceat(vectors, starts, axis=0))
+
+
+def mapped(vectors: Vectors, metric: Vectors) -> Vectors:
+    """Return where a map puts vectors, as unit rows; the vectors as they are by an empty map.
+
+    Args:
+        vectors: [..., dimension].
+        metric: see ``RouteHead.metric``.
+    """
+    return unit_rows(vectors @ metric.T) if len(metric) else vectors
 
 
 def unit_rows(rows: NDArray[Any]) -> Vectors:
