@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from tiny_dancer.near_ties import DECIMALS, by_priority
 from tiny_dancer.route_conditions import RequestContext
-from tiny_dancer.route_evidence import centres, density
+from tiny_dancer.route_evidence import centres, density, mapped
 from tiny_dancer.route_head import CANDIDATES, RouteHead
 from tiny_dancer.route_similarity import pooled_of, pooled_similarity
 from tiny_dancer.route_wording import NO_WORDS, Buckets, word_buckets, wording_evidence
@@ -50,21 +50,13 @@ class JudgedRoutes(NamedTuple):
         positions: of the routes.
         confidences: probability of each, given that one of the routes is right.
         margins: scope less threshold; where it is not below 0, the route may be taken.
-        cosines: of the request with the vectors of these routes, one array after the other.
-        starts: where those of each route begin, and where the last ones end.
         is_whole: whether no route was left out.
     """
 
     positions: list[int]
     confidences: list[float]
     margins: list[float]
-    cosines: Vectors
-    starts: list[int]
     is_whole: bool
-
-    def similarity(self, place: int) -> float:
-        """Return the similarity of request and route."""
-        return pooled_of(self.cosines[self.starts[place] : self.starts[place + 1]])
 
 
 class FittedRoutes:
@@ -88,6 +80,7 @@ class FittedRoutes:
         self._weights = np.ascontiguousarray(head.heads[kept, :-1])
         self._offsets = np.ascontiguousarray(head.heads[kept, -1])
         self._centres = centres(routes.vectors, routes.starts)
+        self._neighbours = mapped(routes.vectors, head.metric)
         is_fitted = np.zeros(len(routes), bool)
         is_fitted[self._fitted] = True
         self._unfitted: Positions = np.flatnonzero(~is_fitted)
@@ -127,7 +120,7 @@ class FittedRoutes:
         words = self._words(text)
         while True:
             judged = self._judged(embedding, words, most)
-            matches, was_refused = self._rank(judged, k, gate)
+            matches, was_refused = self._rank(judged, embedding, k, gate)
             if judged.is_whole or not was_refused or len(matches) == k:
                 return matches
             most *= 4
@@ -145,7 +138,7 @@ class FittedRoutes:
     def judge(self, embedding: Vectors, text: str | None = None) -> RouteVerdict:
         """Return what is made of a request, conditions aside."""
         judged = self._judged(embedding, self._words(text), CANDIDATES)
-        matches, _ = self._rank(judged, 1, None)
+        matches, _ = self._rank(judged, embedding, 1, None)
         margin = max(judged.margins)
         if matches:
             return RouteVerdict(matches[0].position, matches[0].confidence, margin)
@@ -168,7 +161,7 @@ class FittedRoutes:
         known = len(positions)
         if len(self._unfitted):
             positions = np.concatenate([positions, self._unfitted])
-        cosines, starts, near, central = self._evidence(positions, embedding)
+        near, central = self._evidence(positions, embedding)
         if known < len(positions):
             estimated = head.estimated_linear(near[known:], central[known:])
             linear = np.concatenate([linear, estimated])
@@ -178,47 +171,62 @@ class FittedRoutes:
         log_odds = head.log_odds(linear, near, central, spelled)
         margins = head.scope_of(log_odds, near, central) - self._scope_cuts[positions]
         if self._has_cuts:
-            by_similarity = self._pooled(cosines, positions) - self._cuts[positions]
-            margins = np.minimum(margins, by_similarity)
+            margins = np.minimum(margins, self._above_cuts(positions, embedding))
         return JudgedRoutes(
             positions.tolist(),
             softmax(log_odds.tolist()),
             margins.tolist(),
-            cosines,
-            starts,
             known == count,
         )
 
-    def _evidence(
-        self, positions: Positions, embedding: Vectors
-    ) -> tuple[Vectors, list[int], Vectors, Vectors]:
-        """Return cosines with the vectors of routes, their starts, density and centrality."""
-        vectors, begins = self._routes.vectors, self._routes.starts
+    def _evidence(self, positions: Positions, embedding: Vectors) -> tuple[Vectors, Vectors]:
+        """Return density and centrality of routes."""
+        request = mapped(embedding, self._head.metric)
         if self._is_single:
             # The vector is its own mean, and its density is its cosine.
-            one: Vectors = vectors[positions].dot(embedding)
-            return one, list(range(len(positions) + 1)), one, one
+            near: Vectors = self._neighbours[positions].dot(request)
+            if not self._head.has_metric:
+                return near, near
+        else:
+            counts = self.columns.vector_counts[positions]
+            cosines = self._cosines(self._neighbours, positions, request)
+            near = density(cosines, np.cumsum(counts) - counts, counts, self._head.sharpness)
+        return near, self._centres[positions].dot(embedding)
+
+    def _cosines(self, vectors: Vectors, positions: Positions, request: Vectors) -> Vectors:
+        """Return the products of a request with the rows of routes, one after the other."""
         counts = self.columns.vector_counts[positions]
-        ends = np.cumsum(counts)
-        starts = ends - counts
-        total = int(ends[-1])
+        total = int(counts.sum())
         if total <= FEW_ROWS or len(positions) > MANY_ROUTES:
             rows, _ = self._routes.rows_of(positions)
-            cosines = (
-                vectors[rows].dot(embedding) if total <= FEW_ROWS else vectors.dot(embedding)[rows]
+            found: Vectors = (
+                vectors[rows].dot(request) if total <= FEW_ROWS else vectors.dot(request)[rows]
             )
-        else:
-            firsts = begins[positions]
-            slices = zip(firsts.tolist(), (firsts + counts).tolist(), strict=True)
-            cosines = np.concatenate([vectors[a:b].dot(embedding) for a, b in slices])
-        near = density(cosines, starts, counts, self._head.sharpness)
-        central = self._centres[positions].dot(embedding)
-        return cosines, [*starts.tolist(), total], near, central
+            return found
+        firsts = self._routes.starts[positions]
+        slices = zip(firsts.tolist(), (firsts + counts).tolist(), strict=True)
+        return np.concatenate([vectors[a:b].dot(request) for a, b in slices])
 
-    def _pooled(self, cosines: Vectors, positions: Positions) -> NDArray[Any]:
-        return pooled_similarity(cosines, self.columns.vector_counts[positions])
+    def _above_cuts(self, positions: Positions, embedding: Vectors) -> NDArray[Any]:
+        """Return how far the similarity of routes is above what it has to be at least."""
+        cuts = self._cuts[positions]
+        above = np.full(len(positions), np.inf)
+        bound = np.flatnonzero(np.isfinite(cuts))
+        if len(bound):
+            routes = positions[bound]
+            cosines = self._cosines(self._routes.vectors, routes, embedding)
+            pooled = pooled_similarity(cosines, self.columns.vector_counts[routes])
+            above[bound] = pooled - cuts[bound]
+        return above
 
-    def _rank(self, judged: JudgedRoutes, k: int, gate: Gate) -> tuple[list[RouteMatch], bool]:
+    def _similarity(self, position: int, embedding: Vectors) -> float:
+        start = int(self._routes.starts[position])
+        end = start + int(self.columns.vector_counts[position])
+        return pooled_of(self._routes.vectors[start:end].dot(embedding))
+
+    def _rank(
+        self, judged: JudgedRoutes, embedding: Vectors, k: int, gate: Gate
+    ) -> tuple[list[RouteMatch], bool]:
         """Return up to k of the routes in scope, best first, and whether the gate refused one."""
         place_of = {
             position: place
@@ -232,15 +240,17 @@ class FittedRoutes:
         allowed = candidates if gate is None else [c for c in candidates if gate(c[0])]
         margin = self._routes.matching.priority_margin + HALF_UNIT
         ordered = by_priority(iter(allowed), self.columns.priorities, margin)
-        matches = [self._match(judged, p, place_of[p]) for p, _ in islice(ordered, k)]
+        matches = [self._match(judged, embedding, p, place_of[p]) for p, _ in islice(ordered, k)]
         return matches, len(allowed) < len(candidates)
 
-    def _match(self, judged: JudgedRoutes, position: int, place: int) -> RouteMatch:
+    def _match(
+        self, judged: JudgedRoutes, embedding: Vectors, position: int, place: int
+    ) -> RouteMatch:
         return RouteMatch(
             position,
             self.columns.names[position],
             self.columns.target_agents[position],
-            round(judged.similarity(place), DECIMALS),
+            round(self._similarity(position, embedding), DECIMALS),
             judged.confidences[place],
         )
 

@@ -1,10 +1,10 @@
 """Fitting the head of semantic routes to examples of what they take, and of what none takes.
 
-The linear heads and the weights of the wording are trained twice: on all examples, and by folds, so
-that each example is judged by what did not see it. Its own utterance is left out of density and
-centrality, too. On that
-honest evidence the weights of the log-odds (maximum likelihood), those of the scope (logistic
-regression against the examples out of scope) and the thresholds are fitted.
+The linear heads, the map that the density is taken under, and the weights of the wording are
+trained twice: on all examples, and by folds, so that each example is judged by what did not see it.
+Its own utterance is left out of density and centrality, too. On that honest evidence the weights
+of the log-odds (maximum likelihood), those of the scope (logistic regression against the examples
+out of scope) and the thresholds are fitted.
 """
 
 from __future__ import annotations
@@ -17,10 +17,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tiny_dancer.errors import InvalidArgumentError
-from tiny_dancer.route_evidence import centres, of_sums, unit_rows
+from tiny_dancer.route_evidence import centres, mapped, of_sums, unit_rows
 from tiny_dancer.route_head import CANDIDATES, RouteHead, probabilities
 from tiny_dancer.route_wording import Buckets, wording_evidence, wording_weights
 from tiny_dancer.training.held_back import folds
+from tiny_dancer.training.neighbour_metric import ROWS_AT_ONCE as METRIC_ROWS_AT_ONCE
+from tiny_dancer.training.neighbour_metric import fit_metric
 from tiny_dancer.training.softmax_regression import fit_softmax_regression
 
 Floats = NDArray[np.float64]
@@ -41,6 +43,13 @@ MANY = 5_000
 FOLDS, FOLDS_OF_MANY = 5, 3
 ROWS_AT_ONCE = 256
 FEWEST_TO_CALIBRATE = 10
+
+METRIC_RANK = 128
+METRIC_STEPS = 100
+METRIC_ROUNDS = 10
+"""So often each example is looked at, until there are METRIC_STEPS."""
+FEWEST_FOR_METRIC = 500
+"""With fewer examples the map would know them by heart: the density is that of the embeddings."""
 
 # What holds where there is nothing to fit by: as fitted on public intents with MiniLM.
 USUAL_EVIDENCE = np.array([1.0, 12.0, -2.0, 0.2])
@@ -158,6 +167,19 @@ class Judged:
         return np.stack(kinds, axis=2).astype(np.float64)
 
 
+@dataclass(frozen=True, slots=True)
+class HeadSize:
+    """How much is learned.
+
+    Attributes:
+        routes: how many there are.
+        metric_rank: how many dimensions the map of the density leaves, 0 where there is no map.
+    """
+
+    routes: int
+    metric_rank: int
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Learned:
     """What is learned of examples at once.
@@ -165,10 +187,12 @@ class Learned:
     Attributes:
         heads: linear weights, offset last, [routes, dimension + 1].
         wording: weights of the spelling, [routes, buckets].
+        metric: map under which the density is taken, see ``RouteHead``.
     """
 
     heads: Vectors
     wording: Vectors
+    metric: Vectors
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -221,29 +245,51 @@ def fit_route_head(
         )
     inside = inside.joined(utterances.examples()).distinct()
     count = len(utterances.counts)
-    learned = _learn(inside.joined(descriptions), count, "all examples", progress)
-    judged = _judge_inside(utterances, inside, descriptions, count, seed, progress)
+    size = HeadSize(count, _metric_rank(inside))
+    learned = _learn(inside.joined(descriptions), size, seed, "all examples", progress)
+    judged = _judge_inside(utterances, inside, descriptions, size, seed, progress)
     rejected = _judge(utterances, learned, outside, progress)
     return _calibrated(learned, judged, rejected, acceptance, count)
 
 
-def _learn(rows: Examples, count: int, what: str, progress: Progress) -> Learned:
+def _metric_rank(inside: Examples) -> int:
+    """Return how many dimensions the map leaves that the density is taken under, 0 for none."""
+    return min(METRIC_RANK, inside.vectors.shape[1]) if len(inside) >= FEWEST_FOR_METRIC else 0
+
+
+def _learn(rows: Examples, size: HeadSize, seed: int, what: str, progress: Progress) -> Learned:
     heads = fit_softmax_regression(
         rows.vectors,
         rows.routes,
-        count,
+        size.routes,
         penalty=PENALTY,
         steps=STEPS,
         after=lambda step: progress(f"learning from {what}: step {step} of at most {STEPS}"),
     )
-    return Learned(heads, wording_weights(rows.words, rows.routes, count))
+    wording = wording_weights(rows.words, rows.routes, size.routes)
+    return Learned(heads, wording, _metric(rows, size.metric_rank, seed, what, progress))
+
+
+def _metric(rows: Examples, rank: int, seed: int, what: str, progress: Progress) -> Vectors:
+    """Learn the map under which the density is taken."""
+    if not rank:
+        return np.zeros((0, rows.vectors.shape[1]), np.float32)
+    steps = min(METRIC_STEPS, METRIC_ROUNDS * math.ceil(len(rows) / METRIC_ROWS_AT_ONCE))
+    return fit_metric(
+        rows.vectors,
+        rows.routes,
+        rank=rank,
+        steps=steps,
+        seed=seed,
+        after=lambda step: progress(f"learning nearness from {what}: step {step} of {steps}"),
+    )
 
 
 def _judge_inside(
     utterances: Utterances,
     inside: Examples,
     descriptions: Examples,
-    count: int,
+    size: HeadSize,
     seed: int,
     progress: Progress,
 ) -> Judged:
@@ -258,7 +304,7 @@ def _judge_inside(
         if not len(part) or not len(others):
             continue
         rest = inside.take(others).joined(descriptions)
-        learned = _learn(rest, count, f"part {number} of {parts}", progress)
+        learned = _learn(rest, size, seed, f"part {number} of {parts}", progress)
         known = np.isin(inside.routes[part], rest.routes)
         sample = generator.permutation(part[known])[:most]
         judged.append(_judge(utterances, learned, inside.take(np.sort(sample)), progress))
@@ -272,12 +318,19 @@ def _judge(
     own = _own_utterances(utterances, examples)
     middles = np.add.reduceat(utterances.vectors, utterances.starts, axis=0)
     usual = centres(utterances.vectors, utterances.starts)
+    neighbours = mapped(utterances.vectors, learned.metric)
     pieces = []
     for start in range(0, len(examples), ROWS_AT_ONCE):
         part = examples.take(np.arange(start, min(start + ROWS_AT_ONCE, len(examples))))
         pieces.append(
             _judge_some(
-                utterances, learned, part, own[start : start + ROWS_AT_ONCE], middles, usual
+                utterances,
+                learned,
+                part,
+                own[start : start + ROWS_AT_ONCE],
+                neighbours,
+                middles,
+                usual,
             )
         )
         progress(f"judged {start + len(part)} of {len(examples)} examples")
@@ -296,6 +349,7 @@ def _judge_some(
     learned: Learned,
     examples: Examples,
     own: Rows,
+    neighbours: Vectors,
     middles: Vectors,
     usual: Vectors,
 ) -> Judged:
@@ -304,7 +358,8 @@ def _judge_some(
     linear = vectors @ learned.heads[:, :-1].T + learned.heads[:, -1]
     candidates = _candidates(linear, routes)
     starts, counts = utterances.starts, utterances.counts
-    near = np.exp(np.float32(SHARPNESS[0]) * (vectors @ utterances.vectors.T - np.float32(1.0)))
+    cosines = mapped(vectors, learned.metric) @ neighbours.T
+    near = np.exp(np.float32(SHARPNESS[0]) * (cosines - np.float32(1.0)))
     left = np.broadcast_to(counts, linear.shape).copy()
     centrality = vectors @ usual.T
     is_own = np.flatnonzero(own >= 0)
@@ -376,6 +431,7 @@ def _calibrated(
         estimate=_linear_estimate(judged, sharpness).astype(np.float32),
         wording=learned.wording,
         wording_estimate=_wording_estimate(judged, sharpness).astype(np.float32),
+        metric=learned.metric,
     )
     all_guesses = np.concatenate([guesses, outside_guesses])
     return RouteFit(

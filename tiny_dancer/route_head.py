@@ -1,8 +1,8 @@
 """What is learned of semantic routes: which one a request means, how surely, and whether any.
 
 Four kinds of evidence speak for a route: a linear head over the embedding, trained on examples;
-the density of the route's utterances near the request; its centrality (``route_evidence``); and
-how the request is spelled (``route_wording``).
+the density of the route's utterances near the request, where a learned map puts both; its
+centrality (``route_evidence``); and how the request is spelled (``route_wording``).
 Their weighted sum is the route's log-odds against the others, and the softmax of these over the
 routes is the confidence: the probability that the route is right, given that one of them is.
 Another weighted sum, over the same evidence, tells requests that mean one of the routes from those
@@ -49,6 +49,8 @@ class RouteHead:
         wording: weights of the spelling, [routes, buckets]; [routes, 0] where it plays no part.
         wording_estimate: of the evidence of the wording where it is not known: the weights of
             linear evidence, density and centrality, then the offset, [4].
+        metric: map of embeddings to where the density is taken, [dimensions there, dimension];
+            [0, dimension] where it is taken of the embeddings themselves.
     """
 
     heads: Vectors
@@ -59,11 +61,17 @@ class RouteHead:
     estimate: Vectors
     wording: Vectors
     wording_estimate: Vectors
+    metric: Vectors
 
     @property
     def dimension(self) -> int:
         """Of the embeddings."""
         return int(self.heads.shape[1]) - 1
+
+    @property
+    def has_metric(self) -> bool:
+        """Whether the density is taken elsewhere than of the embeddings themselves."""
+        return len(self.metric) > 0
 
     def linear(self, embeddings: Vectors) -> Vectors:
         """Return the linear evidence for each fitted route, [..., routes]."""
@@ -120,6 +128,7 @@ class RouteHead:
             "estimate": self.estimate,
             "wording": self.wording,
             "wording_estimate": self.wording_estimate,
+            "metric": self.metric,
         }
         return to_blob(tensors, {"kind": "route head", **(description or {})})
 
@@ -134,6 +143,8 @@ class RouteHead:
         tensors, description = from_blob(blob, where=where)
         if "wording" not in tensors:
             tensors = _without_wording(tensors)
+        if "metric" not in tensors:
+            tensors = _without_metric(tensors)
         shapes = {name: tensor.shape for name, tensor in tensors.items()}
         heads = shapes.get("heads", ())
         wanted = {
@@ -147,6 +158,7 @@ class RouteHead:
             if shapes["wording"][1:] in ((0,), (BUCKETS,))
             else None,
             "wording_estimate": (EVIDENCE,),
+            "metric": (*shapes["metric"][:1], heads[-1] - 1) if heads else None,
         }
         if description.get("kind") != "route head" or shapes != wanted:
             raise DamagedWeightsError(
@@ -166,6 +178,12 @@ def _without_wording(tensors: Mapping[str, Float32Array]) -> dict[str, Float32Ar
         "wording": np.zeros((len(tensors.get("thresholds", ())), 0), np.float32),
         "wording_estimate": np.zeros(EVIDENCE, np.float32),
     }
+
+
+def _without_metric(tensors: Mapping[str, Float32Array]) -> dict[str, Float32Array]:
+    """Complete the tensors of a head from before there was one."""
+    dimension = tensors["heads"].shape[-1] - 1 if "heads" in tensors else 0
+    return {**tensors, "metric": np.zeros((0, max(dimension, 0)), np.float32)}
 
 
 def probabilities(log_odds: NDArray[Any]) -> NDArray[np.float64]:

@@ -14,6 +14,7 @@ from route_examples import (
     wordless,
 )
 
+from tiny_dancer import route_fitting
 from tiny_dancer.errors import InvalidArgumentError
 from tiny_dancer.fitted_routes import FittedRoutes
 from tiny_dancer.route_evidence import FLOOR, density, of_sums
@@ -213,6 +214,62 @@ def test_weights_come_back_as_they_were_and_damage_is_named():
     tensors.pop("scope")
     with pytest.raises(DamagedWeightsError, match="tensors are not those"):
         RouteHead.from_bytes(to_blob(tensors, description))
+
+
+def test_with_enough_examples_nearness_is_learned(monkeypatch):
+    assert not fitted()[0].head.has_metric
+    monkeypatch.setattr(route_fitting, "FEWEST_FOR_METRIC", 10)
+    fit, utterances = fitted()
+    assert fit.head.metric.shape == (DIMENSION, DIMENSION)
+    routes = matcher(fit, utterances)
+    vectors, owners = clusters(6, 20, seed=5)
+    found = [routes.match_route(vector, 1) for vector in vectors]
+    assert (
+        np.mean([f"route {o}" == m[0].name for o, m in zip(owners, found, strict=True) if m]) > 0.95
+    )
+    # The similarity means what it did.
+    own = routes.match_route(utterances.vectors[0], 1)[0]
+    plain = routes._routes.match_route(utterances.vectors[0], 1)[0]
+    assert (own.name, own.similarity) == (plain.name, plain.similarity)
+
+
+def test_with_one_vector_each_nearness_is_still_learned(monkeypatch):
+    monkeypatch.setattr(route_fitting, "FEWEST_FOR_METRIC", 10)
+    vectors, owners = clusters(6, 12)
+    one = Utterances(vectors[::12], np.ones(6, np.int64), np.zeros(6, bool), wordless(6))
+    fit = fit_route_head(
+        one,
+        without_text(vectors, owners),
+        no_examples(),
+        acceptance=1.0,
+        seed=0,
+        progress=lambda message: None,
+    )
+    assert fit.head.has_metric
+    routes = matcher(fit, one)
+    new, of_new = clusters(6, 20, seed=5)
+    found = [routes.judge(vector).position for vector in new]
+    assert (np.array(found) == of_new).mean() > 0.9
+
+
+def test_a_head_from_before_nearness_was_learned_matches_as_it_did():
+    fit, utterances = fitted()
+    tensors, description = from_blob(fit.head.to_bytes())
+    del tensors["metric"]
+    old = RouteHead.from_bytes(to_blob(tensors, description))
+    assert not old.has_metric
+    present = matcher(fit, utterances)
+    routes = FittedRoutes(present._routes, old, np.arange(6))
+    for vector in clusters(6, 4, seed=5)[0]:
+        assert routes.match_route(vector, 6) == present.match_route(vector, 6)
+
+
+def test_a_map_of_other_vectors_is_damaged():
+    tensors, description = from_blob(fitted()[0].head.to_bytes())
+    for shape in ((3, DIMENSION - 1), (3,), (3, DIMENSION, 1)):
+        tensors["metric"] = np.zeros(shape, np.float32)
+        with pytest.raises(DamagedWeightsError, match="fit 9 is damaged"):
+            RouteHead.from_bytes(to_blob(tensors, description), where="fit 9")
 
 
 def test_density_is_that_of_its_definition():
