@@ -18,7 +18,8 @@ _MOST_LOG_ODDS = np.array(math.log(MOST / LEAST), np.float32)
 
 def clipped(values: Float32Array | Floats) -> Floats:
     """Bring predictions of a linear head into [LEAST, MOST], as float64."""
-    return np.clip(np.asarray(values, dtype=np.float64), LEAST, MOST)
+    bounded: Floats = np.clip(np.asarray(values, dtype=np.float64), LEAST, MOST)
+    return bounded
 
 
 def log_odds(predictions: Floats) -> Floats:
