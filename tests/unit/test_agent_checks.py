@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from tiny_dancer.agents.agent import (
     MAX_AMOUNT,
     MAX_METADATA_CHARACTERS,
+    MAX_METADATA_LEVELS,
     MAX_NAME_LENGTH,
     AgentType,
     CostModel,
@@ -119,6 +120,18 @@ def test_metadata_is_parsed_within_bounds():
     for text in (longest + " ", "[" * 20_000 + "]" * 20_000, "9" * 5000):
         with pytest.raises(InvalidArgumentError, match="metadata"):
             parse_metadata(text)
+
+
+@pytest.mark.parametrize(("before", "after"), [("[", "]"), ('{"x": ', "}")])
+def test_metadata_nests_within_bounds(before, after):
+    def nested(levels):
+        return before * levels + "1" + after * levels
+
+    assert parse_metadata(nested(MAX_METADATA_LEVELS))
+    for levels in (MAX_METADATA_LEVELS + 1, 3_000, 14_000):
+        with pytest.raises(InvalidArgumentError, match="nests too deeply") as caught:
+            parse_metadata(nested(levels))
+        assert str(MAX_METADATA_LEVELS) in caught.value.hint
 
 
 def test_a_price_of_zero_is_known():

@@ -20,6 +20,8 @@ MAX_TAGS = 100
 # Beyond these no price, latency or window is real, and sums and products stay finite below them.
 MAX_AMOUNT = 1e12
 MAX_METADATA_CHARACTERS = 100_000
+# How deep Python reads JSON depends on its version: 3.11 less than 1,000 levels, 3.14 any.
+MAX_METADATA_LEVELS = 500
 
 
 class AgentType(enum.StrEnum):
@@ -221,12 +223,36 @@ def parse_metadata(text: str) -> Any:
             hint=f"Give at most {MAX_METADATA_CHARACTERS} characters of JSON.",
         )
     try:
-        return json.loads(text)
+        metadata = json.loads(text)
     except RecursionError:
-        cause = "nests too deeply"
+        is_too_deep = True
     except ValueError:
-        cause = "has a number of too many digits"
-    raise InvalidArgumentError(f"metadata {cause}", hint="Give a plainer JSON object.")
+        raise InvalidArgumentError(
+            "metadata has a number of too many digits", hint="Give a plainer JSON object."
+        ) from None
+    else:
+        is_too_deep = _has_more_levels(metadata, MAX_METADATA_LEVELS)
+    if is_too_deep:
+        raise InvalidArgumentError(
+            "metadata nests too deeply",
+            hint=f"Give a JSON object of at most {MAX_METADATA_LEVELS} levels.",
+        )
+    return metadata
+
+
+def _has_more_levels(document: Any, most: int) -> bool:
+    """Whether lists and objects of a JSON document lie in each other more than so many deep."""
+    level = [document]
+    for _ in range(most + 1):
+        containers = [value for value in level if isinstance(value, (dict, list))]
+        if not containers:
+            return False
+        level = [
+            inner
+            for outer in containers
+            for inner in (outer.values() if isinstance(outer, dict) else outer)
+        ]
+    return True
 
 
 def check_metadata(metadata: Any, *, is_ensemble: bool = False) -> dict[str, Any]:
