@@ -19,6 +19,8 @@ TABLES = """
 SELECT tablename FROM pg_tables WHERE schemaname = 'tiny_dancer'
 AND tablename NOT IN ('epochs', 'agent_slots', 'leases', 'breaker_events') ORDER BY 1
 """
+# What pg_upgrade wants to be the same of both: until PostgreSQL 18 the default is without.
+CHECKSUMS = "--data-checksums"
 REQUESTS = ("Write code", "Say hello", "Translate this")
 
 pytestmark = pytest.mark.skipif(
@@ -28,7 +30,7 @@ pytestmark = pytest.mark.skipif(
 
 @pytest.fixture
 def old():
-    made = Cluster("old", 5440).create(**UNSAFE).start()
+    made = Cluster("old", 5440).create(CHECKSUMS, **UNSAFE).start()
     with made.create_database() as session:
         register_four(session)
         create(session, "greeting", "gpt-3.5", "Say hello")
@@ -44,7 +46,7 @@ def old():
 
 @pytest.fixture
 def new():
-    made = Cluster("new", 5441, OTHER).create(**UNSAFE)
+    made = Cluster("new", 5441, OTHER).create(CHECKSUMS, **UNSAFE)
     yield made
     made.remove()
 
