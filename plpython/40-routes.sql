@@ -40,7 +40,7 @@ if 'tiny_dancer/@VERSION@' not in GD: plpy.execute('SELECT tiny_dancer.boot()')
 return GD['tiny_dancer/@VERSION@'].semantic_route(*args)
 $$;
 COMMENT ON FUNCTION tiny_dancer.semantic_route(bigint, text, integer, jsonb, bytea, boolean) IS
-    'internal: see ruvector_semantic_route; routes_mark by routes_mark(), embedding by numbers_as_stored()';
+    'internal: see ruvector_semantic_route; the first by routes_mark(), the fifth by numbers_as_stored()';
 
 CREATE FUNCTION @extschema@.ruvector_semantic_route(
     query text,

@@ -86,7 +86,9 @@ NAMES: tuple[str, ...] = (
 
 COUNT = len(NAMES)
 EARLIER_COUNTS = (27,)
-"""How many there were in earlier versions: the first ones. So many may have been recorded."""
+"""How many there were in earlier versions: the first ones."""
+RECORDED_COUNTS = (*EARLIER_COUNTS, COUNT)
+"""So many may have been recorded of a request."""
 _PACK = struct.Struct(f"{COUNT}f").pack
 
 _LIMIT = 6.0

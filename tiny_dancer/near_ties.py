@@ -22,24 +22,26 @@ def rounded(similarity: float) -> float:
     return round(similarity * _UNITS) / _UNITS
 
 
-def descending(similarity: NDArray[Any], first: int) -> Iterator[Candidate]:
+def descending(left: NDArray[Any], first: int) -> Iterator[Candidate]:
     """Yield (place, similarity), most similar first, equal ones by place.
 
     Similarities are rounded to DECIMALS first: float32 products differ in their last bits with the
     machine and the place in the matrix, and every backend is to give the same order.
 
     Args:
-        similarity: shape [n].
-        first: about how many are likely to be asked for; only the others are sorted. For the few
-            of a match, looking for the greatest number again and again is faster.
+        left: the similarities, NEVER for those that are not meant, shape [n]. It is used up.
+        first: about how many are likely to be asked for: so many are found one after the other,
+            which for the few of a match is faster than sorting. All others are sorted at once.
     """
-    left = similarity.copy()
     # Of these another one may be equal.
     waiting: list[Candidate] = []
     for _ in range(min(first, len(left))):
         place = int(left.argmax())
-        value = rounded(left.item(place))
+        similarity = left.item(place)
+        if similarity == NEVER:
+            break
         left[place] = NEVER
+        value = rounded(similarity)
         if waiting and value < waiting[0][1]:
             yield from sorted(waiting)
             waiting.clear()

@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tiny_dancer.errors import InvalidArgumentError
+from tiny_dancer.predictors.principal_components import PrincipalComponents
 from tiny_dancer.route_evidence import centres, mapped, of_sums, unit_rows
 from tiny_dancer.route_head import CANDIDATES, RouteHead, probabilities
 from tiny_dancer.route_wording import Buckets, wording_evidence, wording_weights
@@ -275,10 +276,14 @@ def _metric(rows: Examples, rank: int, seed: int, what: str, progress: Progress)
     if not rank:
         return np.zeros((0, rows.vectors.shape[1]), np.float32)
     steps = min(METRIC_STEPS, METRIC_ROUNDS * math.ceil(len(rows) / METRIC_ROWS_AT_ONCE))
+    # From the leading directions of the rows, so that cosines are about those of the embeddings.
+    leading = PrincipalComponents.fit(
+        rows.vectors, rank, seed, lambda *_: progress(f"learning nearness from {what}")
+    )
     return fit_metric(
         rows.vectors,
         rows.routes,
-        rank=rank,
+        start=leading.directions,
         steps=steps,
         seed=seed,
         after=lambda step: progress(f"learning nearness from {what}: step {step} of {steps}"),

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tiny_dancer.index.exact import nearest
-from tiny_dancer.near_ties import ROUNDING, Candidate, by_priority, descending
+from tiny_dancer.near_ties import NEVER, ROUNDING, Candidate, by_priority, descending
 from tiny_dancer.route_conditions import RequestContext, RouteConditions
 from tiny_dancer.route_matching import RouteMatching
 from tiny_dancer.route_similarity import confidence, default_thresholds, pooled_similarity
@@ -173,7 +173,6 @@ class SemanticRoutes:
         )
         # Half a unit of the last decimal less, so that a rounded similarity can equal it.
         self._cuts: Vectors = (self.thresholds - HALF_UNIT).astype(np.float32)
-        self._least_cut = float(self._cuts.min(initial=np.inf)) - ROUNDING
         self._has_priorities = len(set(columns.priorities)) > 1
         self._extremes = extremes or RouteExtremes(
             max(columns.priorities, default=0), float(self.thresholds.min(initial=math.inf))
@@ -359,15 +358,15 @@ class SemanticRoutes:
         ]
 
     def _in_scope(self, shortlist: Shortlist, first: int) -> Iterator[Candidate]:
-        """Yield (position, similarity) of the routes at or above their threshold, best first."""
-        similarity, positions = shortlist.similarity.item, shortlist.positions
-        cut, least = self._cuts.item, self._least_cut
-        for place, value in descending(shortlist.similarity, first):
-            if value < least:
-                return
-            position = place if positions is None else positions.item(place)
-            if similarity(place) >= cut(position):
-                yield position, value
+        """Return (position, similarity) of the routes at or above their threshold, best first."""
+        similarity, positions = shortlist.similarity, shortlist.positions
+        cuts = self._cuts if positions is None else self._cuts[positions]
+        # Before they are put in order: of routes far below a threshold of their own there may be
+        # many that are above the lowest of all.
+        ordered = descending(np.where(similarity >= cuts, similarity, NEVER), first)
+        if positions is None:
+            return ordered
+        return ((positions.item(place), value) for place, value in ordered)
 
     def _match(self, position: int, similarity: float, rival: float) -> RouteMatch:
         return RouteMatch(

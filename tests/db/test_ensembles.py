@@ -198,3 +198,11 @@ def test_an_ensemble_with_a_member_that_takes_nothing_gets_nothing(pair):
         0.0,
         "nothing: one of its members takes no requests",
     )
+
+
+def test_no_budget_outlasts_the_absence_of_a_member(pair):
+    register_ensemble(pair, "both", ["a", "b"], cost_per_call=1.0, quality_score=0.9)
+    call(pair, "ruvector_set_agent_active", name="a", is_active=False)
+    call(pair, "ruvector_optimize_budget", monthly_budget=90.0, quality_threshold=0.5, apply=True)
+    budgets = pair.execute("SELECT agent_name, limit_amount FROM tiny_dancer.budgets").fetchall()
+    assert [(name, limit > 0.0) for name, limit in budgets] == [("b", True)]

@@ -5,9 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from tiny_dancer.predictors.principal_components import PrincipalComponents
 from tiny_dancer.route_evidence import mapped, unit_rows
 from tiny_dancer.training import neighbour_metric
 from tiny_dancer.training.neighbour_metric import fit_metric
+from tiny_dancer.training.progress import no_progress
 
 DIMENSION = 16
 
@@ -27,9 +29,10 @@ def share_near_own_class(vectors, classes):
     return float((classes[cosines.argmax(axis=1)] == classes).mean())
 
 
-def learned(vectors, classes, **options):
-    arguments = {"rank": 8, "steps": 150, "seed": 0, "after": lambda step: None, **options}
-    return fit_metric(vectors, classes, **arguments)
+def learned(vectors, classes, rank=8, **options):
+    start = PrincipalComponents.fit(vectors, rank, 0, no_progress).directions
+    arguments = {"steps": 150, "seed": 0, "after": lambda step: None, **options}
+    return fit_metric(vectors, classes, start=start, **arguments)
 
 
 def test_rows_that_it_has_not_seen_have_nearer_neighbours_of_their_class():

@@ -7,7 +7,8 @@ from datetime import UTC, datetime
 import numpy as np
 import pytest
 
-from tiny_dancer.near_ties import DECIMALS, by_priority, descending, rounded
+from tiny_dancer import near_ties
+from tiny_dancer.near_ties import DECIMALS, NEVER, by_priority, descending, rounded
 from tiny_dancer.route_conditions import RequestContext, RouteConditions
 from tiny_dancer.route_matching import RouteMatching
 from tiny_dancer.route_similarity import POOL_TEMPERATURE, confidence, pooled_similarity
@@ -95,13 +96,21 @@ def test_descending_is_the_order_of_rounded_similarities_and_then_of_places(coun
     rng = np.random.default_rng(count)
     # Few values, and differences far below the last decimal: many are equal once rounded.
     values = (rng.integers(-3, 4, count) / 4 + rng.uniform(-4e-7, 4e-7, count)).astype(np.float32)
-    before = values.copy()
+    meant = rng.random(count) < 0.8
     wanted = sorted(
-        ((place, round(value, DECIMALS)) for place, value in enumerate(values.tolist())),
+        ((p, round(v, DECIMALS)) for p, v in enumerate(values.tolist()) if meant[p]),
         key=lambda candidate: (-candidate[1], candidate[0]),
     )
-    assert list(descending(values, first)) == wanted
-    assert (values == before).all()
+    assert list(descending(np.where(meant, values, NEVER), first)) == wanted
+
+
+def test_routes_below_a_threshold_of_their_own_are_not_put_in_order(monkeypatch):
+    """One route that takes nearly anything must not make a match go through all the others."""
+    looked_at = []
+    monkeypatch.setattr(near_ties, "rounded", lambda v: looked_at.append(v) or round(v, DECIMALS))
+    others = [route(f"r{i:03}", 0.2 + i / 10_000, threshold=0.5) for i in range(300)]
+    assert matched(*others, route("any", 0.15, threshold=-1.0), route("one", 0.7)) == ["one", "any"]
+    assert len(looked_at) == 2
 
 
 def test_rounded_is_round():

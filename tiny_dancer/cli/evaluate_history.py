@@ -8,7 +8,7 @@ from tiny_dancer.cli.database import fetch_all
 from tiny_dancer.errors import InvalidArgumentError
 from tiny_dancer.evaluation.benchmark_file import Benchmark
 from tiny_dancer.evaluation.router_comparison import Requests
-from tiny_dancer.lexical_features import COUNT, EARLIER_COUNTS
+from tiny_dancer.lexical_features import COUNT, EARLIER_COUNTS, RECORDED_COUNTS
 
 # The one query. It runs as whoever connects, and reads what that role may read.
 HISTORY = """
@@ -43,10 +43,7 @@ def read_history(url: str, most: int) -> tuple[Requests, int]:
     kept = [
         (name, float(quality), float(cost), bytes(vector), features[:count])
         for name, quality, cost, vector, features in rows
-        if vector is not None
-        and features is not None
-        and len(features) in (COUNT, *EARLIER_COUNTS)
-        and len(features) >= count
+        if vector is not None and features is not None and count <= len(features) in RECORDED_COUNTS
     ]
     if not kept:
         raise InvalidArgumentError(

@@ -181,7 +181,7 @@ def joined_features(
     """
     stacked = np.full((len(rows), count), np.nan, dtype=np.float32)
     for place, row in enumerate(rows):
-        if row is None or len(row) not in (count, *earlier):
+        if row is None or row.ndim != 1 or len(row) not in (count, *earlier):
             continue
         if (np.abs(row) <= MOST_FEATURE).all():
             stacked[place, : len(row)] = row

@@ -107,8 +107,7 @@ class RouterModel:
                 f"agents, and the embedding model has {dimension} dimensions.",
                 hint="Activate another one of ruvector_router_models(), or train again.",
             )
-        counts = (0, *lexical_features.EARLIER_COUNTS, lexical_features.COUNT)
-        if predictor.lexical_dim_ not in counts:
+        if predictor.lexical_dim_ not in (0, *lexical_features.RECORDED_COUNTS):
             raise DamagedWeightsError(
                 f"{where} was trained on {predictor.lexical_dim_} lexical features",
                 detail=f"This version of the library reads {lexical_features.COUNT}.",

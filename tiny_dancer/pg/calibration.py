@@ -129,18 +129,21 @@ def _recorded(backend: Backend, snapshot: Snapshot, time_range: str | None, most
         for row in rows:
             vector = store.half_vector_from_bytes(row["embedding"])
             length = float(vector.dot(vector))
-            features = (row["features"] or [])[:count]
+            features = row["features"] or []
             if len(vector) != model.dimension or abs(length - 1.0) >= LENGTH_MARGIN:
                 continue
             if not _are_usual(features, count):
                 continue
-            collected.add(row["input_tokens"], vector / np.float32(length**0.5), features)
+            collected.add(row["input_tokens"], vector / np.float32(length**0.5), features[:count])
         progress(f"read {len(collected.tokens)} requests")
     return collected.requests(model)
 
 
 def _are_usual(features: list[Any], count: int) -> bool:
-    return len(features) == count and all(
+    """Whether a model that goes by the first ``count`` lexical features can go by these."""
+    if not count:
+        return True
+    return count <= len(features) in lexical_features.RECORDED_COUNTS and all(
         isinstance(value, float) and abs(value) <= MOST_FEATURE for value in features
     )
 

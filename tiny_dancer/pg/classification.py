@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 
 from tiny_dancer.agents.agent import check_fraction, check_name
 from tiny_dancer.classifier import RouteClassifier
-from tiny_dancer.embedding.native_libraries import release_free_memory
 from tiny_dancer.errors import InvalidArgumentError
 from tiny_dancer.pg.examples import READING_ONLY, read_examples
 from tiny_dancer.pg.own_path import own_path
@@ -156,7 +155,6 @@ def train(
         rows = np.stack([vectors[text] for text, _ in examples])
         classifier.fit(rows, [label for _, label in examples], progress=report)
     # What training took is not needed again, and a connection may live for days.
-    release_free_memory()
     metrics = {key: float(value) for key, value in classifier.metrics_.items()}
     model = backend.snapshots.configuration().required_model
     backend.rows(DEACTIVATE, ("text",), name)

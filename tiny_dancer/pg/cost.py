@@ -122,7 +122,12 @@ def optimize_budget(
 def _apply(backend: Backend, allocation: BudgetAllocation) -> None:
     require_writable(backend, "set budgets")
     # A limit of 0 would shut out agents that need no money, or whose price nobody stated.
-    priced = [s for s in allocation.shares if s.agent.cost_per_request or s.budget > 0.0]
+    # One of 0 would also outlast the absence of a member of an ensemble.
+    priced = [
+        share
+        for share in allocation.shares
+        if share.budget > 0.0 or (share.agent.cost_per_request and share.agent.is_available)
+    ]
     backend.rows(
         PUT_BUDGET,
         ("text[]", "float8[]"),
@@ -133,12 +138,14 @@ def _apply(backend: Backend, allocation: BudgetAllocation) -> None:
 
 def _histories(rows: Sequence[Row], settings: Settings) -> list[AgentHistory]:
     """Return what is known of each agent; of ensembles, what follows from their members, too."""
-    own = {row["name"]: _history(row, settings) for row in rows}
+    own = [_history(row, settings) for row in rows]
+    # A member that was made an ensemble since takes nothing as a member.
+    single = {h.name: h for h, row in zip(own, rows, strict=True) if row["members"] is None}
     return [
-        own[row["name"]]
+        history
         if row["members"] is None
-        else following_members(own[row["name"]], [own.get(name) for name in row["members"]])
-        for row in rows
+        else following_members(history, [single.get(name) for name in row["members"]])
+        for history, row in zip(own, rows, strict=True)
     ]
 
 

@@ -251,10 +251,11 @@ def _memory(backend: Backend) -> Iterator[Finding]:
 
 
 def private_megabytes() -> float | None:
-    """Return what this process has written to memory for itself, None where it can not be read.
+    """Return the memory that no file stands behind, None where that can not be read.
 
     Pages of libraries and models count for nobody: they are the files', which all backends share
-    and which PostgreSQL's host may take back, also where just one backend has them open.
+    and which the host may take back, also where just one backend has them open. A few pages that
+    the backend has from the postmaster are in it.
     """
     try:
         lines = Path("/proc/self/smaps_rollup").read_text().splitlines()

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tiny_dancer.embedding.native_libraries import release_free_memory
 from tiny_dancer.errors import InvalidArgumentError, NotReadyError, UnknownObjectError, shown
 from tiny_dancer.evaluation.route_accuracy import (
     NONE,
@@ -106,7 +105,6 @@ def _fit_to(
         seed=seed,
     )
     # What fitting took is not needed again, and a connection may live for days.
-    release_free_memory()
     return [(name, float(value)) for name, value in metrics.items()]
 
 

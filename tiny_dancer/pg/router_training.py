@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from tiny_dancer.embedding.native_libraries import release_free_memory
 from tiny_dancer.errors import InvalidArgumentError, NotReadyError, shown
 from tiny_dancer.learning.judged_fit import JudgedFit
 from tiny_dancer.learning.outcome_table import OutcomeTable
@@ -171,7 +170,6 @@ def _train(backend: Backend, unfitted: QualityPredictor, found: Found, model_id:
     priors = _priors(backend, fit.table)
     metrics = rounded(measure(fit.predictions, fit.held_back, fit.training, priors))
     # What training took is not needed again, and a connection may live for days.
-    release_free_memory()
     return Trained(model, fit, metrics)
 
 

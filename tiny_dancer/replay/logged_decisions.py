@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from tiny_dancer.agents.agent import MAX_AMOUNT
 from tiny_dancer.learning.outcome_table import MOST_FEATURE
-from tiny_dancer.lexical_features import EARLIER_COUNTS
+from tiny_dancer.lexical_features import RECORDED_COUNTS
 
 Floats = NDArray[np.float64]
 Positions = NDArray[np.intp]
@@ -224,11 +224,11 @@ def _stacked(vectors: list[NDArray[np.float32]], dimension: int) -> NDArray[np.f
 
 def _lexical(rows: list[Any]) -> NDArray[np.float32]:
     """Return the features of all requests, [n, l]; what is missing is taken to be average."""
-    length = max((len(row) for row in rows if row is not None), default=0)
+    recorded = [row if row and len(row) in RECORDED_COUNTS else () for row in rows]
+    length = max(map(len, recorded), default=0)
     matrix = np.full((len(rows), length), np.nan, dtype=np.float32)
-    for row, features in zip(matrix, rows, strict=True):
-        if features is not None and len(features) in (length, *EARLIER_COUNTS):
-            row[: len(features)] = features
+    for row, features in zip(matrix, recorded, strict=True):
+        row[: len(features)] = features
     known = np.isfinite(matrix)
     total = np.where(known, matrix, 0.0).sum(axis=0)
     mean = total / np.maximum(known.sum(axis=0), 1)

@@ -33,19 +33,17 @@ def fit_metric(
     inputs: Vectors,
     classes: Classes,
     *,
-    rank: int,
+    start: Vectors,
     steps: int,
     seed: int,
     after: Step,
 ) -> Vectors:
     """Learn a map under which the rows of a class are near each other.
 
-    It starts from the leading directions of the rows, so that cosines are about the present ones.
-
     Args:
-        inputs: [n, d].
+        inputs: [n, d], n ≥ 2.
         classes: of the rows, [n].
-        rank: how many dimensions are left; no more than d.
+        start: the map that is improved, [rank, d].
         steps: how many.
         seed: of the order of the rows.
         after: called after each step with how many are done.
@@ -53,20 +51,19 @@ def fit_metric(
     Returns:
         [rank, d].
     """
-    _, directions = np.linalg.eigh(inputs.T @ inputs)
-    metric = np.ascontiguousarray(directions[:, ::-1][:, :rank].T, dtype=np.float32)
+    metric = start.astype(np.float32)
     adam = Adam({"metric": metric}, beta2=0.99)
     generator = np.random.default_rng(seed)
-    order, start = generator.permutation(len(inputs)), 0
+    order, place = generator.permutation(len(inputs)), 0
     for step in range(steps):
-        if start >= len(order):
-            order, start = generator.permutation(len(inputs)), 0
-        count = min(ROWS_AT_ONCE, len(order) - start)
-        rows = np.roll(order, -start)[: count + OTHERS]
+        if place >= len(order):
+            order, place = generator.permutation(len(inputs)), 0
+        count = min(ROWS_AT_ONCE, len(order) - place)
+        rows = np.roll(order, -place)[: count + OTHERS]
         # Down to nothing, so that the last batches do not decide.
         adam.learning_rate = LEARNING_RATE * (1.0 - step / steps)
         adam.step({"metric": _gradient(metric, inputs[rows], classes[rows], count)})
-        start += count
+        place += count
         after(step + 1)
     return metric
 

@@ -128,8 +128,10 @@ def test_features_that_are_seldom_known_are_left_out():
 
 
 def test_features_of_another_version_count_as_unknown():
-    rows = [np.ones(3, np.float32), None, np.ones(4, np.float32), np.full(3, np.inf, np.float32)]
-    assert np.isnan(joined_features(rows, 3)).all(axis=1).tolist() == [False, True, True, True]
+    odd = [None, np.ones(4), np.full(3, np.inf), np.ones((3, 2)), np.ones((2, 2))]
+    rows = [row if row is None else row.astype(np.float32) for row in (np.ones(3), *odd)]
+    found = np.isnan(joined_features(rows, 3, (2,))).all(axis=1).tolist()
+    assert found == [False, True, True, True, True, True]
 
 
 def test_features_of_an_earlier_version_are_the_first_ones():

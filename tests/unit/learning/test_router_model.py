@@ -98,6 +98,6 @@ def test_a_model_of_an_earlier_version_goes_by_the_first_features(row, model, mo
 
 
 def test_a_model_of_other_lexical_features_says_so(row, monkeypatch):
-    monkeypatch.setattr(lexical_features, "COUNT", lexical_features.COUNT + 1)
+    monkeypatch.setattr(lexical_features, "RECORDED_COUNTS", (lexical_features.COUNT + 1,))
     with pytest.raises(DamagedWeightsError, match="was trained on"):
         RouterModel.from_row(row, dimension=DIMENSION)

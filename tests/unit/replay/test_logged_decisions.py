@@ -5,6 +5,7 @@ import pytest
 from logs import logged
 
 from tiny_dancer.lexical_features import COUNT, EARLIER_COUNTS
+from tiny_dancer.replay import logged_decisions
 from tiny_dancer.replay.logged_decisions import LoggedDecision, LoggedDecisions
 
 EAST = np.array([1, 0], np.float32)
@@ -44,9 +45,11 @@ def test_what_contradicts_itself_is_not_sound(changed):
     assert not SOUND._replace(**changed).is_sound(2)
 
 
-def test_decisions_are_laid_out_by_position():
+def test_decisions_are_laid_out_by_position(monkeypatch):
+    half = 22
+    monkeypatch.setattr(logged_decisions, "RECORDED_COUNTS", (2 * half,))
     rows = [SOUND, SOUND._replace(agent_id=9, candidates=[9], expected_quality=[0.4],
-            probabilities=None, lexical=[2.0, 4.0], quality=None)]  # fmt: skip
+            probabilities=None, lexical=[2.0, 4.0] * half, quality=None)]  # fmt: skip
     found = LoggedDecisions.of(rows, {7: 1, 9: 0}, 2)
     assert found.starts.tolist() == [0, 2, 3]
     assert found.candidates.tolist() == [1, 0, 0]
@@ -54,17 +57,18 @@ def test_decisions_are_laid_out_by_position():
     assert found.probabilities.tolist() == [0.8, 0.2, 1.0]
     np.testing.assert_array_equal(found.quality, [1.0, np.nan])
     # Features that were not recorded are taken to be average.
-    assert found.lexical.tolist() == [[2.0, 4.0], [2.0, 4.0]]
+    assert found.lexical.tolist() == [[2.0, 4.0] * half] * 2
     assert found.expected_of(np.array([0, 1])).tolist() == [0.5, pytest.approx(np.nan, nan_ok=True)]
 
 
 def test_features_of_an_earlier_version_are_the_first_ones():
-    now, then, other = [1.0] * COUNT, [3.0] * EARLIER_COUNTS[0], [9.0] * 5
-    rows = [SOUND._replace(lexical=features) for features in (now, then, other)]
+    now, then = [1.0] * COUNT, [3.0] * EARLIER_COUNTS[0]
+    rows = [SOUND._replace(lexical=features) for features in (now, then, [9.0] * 5, [9.0] * 100)]
     found = LoggedDecisions.of(rows, {7: 1, 9: 0}, 2).lexical
-    assert found.shape == (3, COUNT)
+    assert found.shape == (4, COUNT)
     assert found[1].tolist() == then + [1.0] * (COUNT - len(then))
-    assert found[2].tolist() == [2.0] * len(then) + [1.0] * (COUNT - len(then))
+    for other in found[2:]:
+        assert other.tolist() == [2.0] * len(then) + [1.0] * (COUNT - len(then))
 
 
 def test_no_decisions_are_laid_out_too():
