@@ -114,7 +114,7 @@ def test_training_can_be_cancelled_at_any_time(db, connect, seconds):
     train_quickly(db)
     before = classifiers(db)
     trainer, caught = connect(), []
-    query = "SELECT 'text ' || md5(n::text), 'kind ' || n % 7 FROM generate_series(1, 80000) AS n"
+    query = "SELECT 'text ' || md5(n::text), 'kind ' || n % 7 FROM generate_series(1, 30000) AS n"
 
     def train():
         try:
