@@ -359,7 +359,7 @@ def test_row_level_security_hides_decisions_from_a_replay(new_role, db, connect)
 def test_a_replay_can_be_cancelled(db):
     register_four(db)
     record_evenly(db, count=4000)
-    db.execute("SET statement_timeout = '200ms'")
+    db.execute("SET statement_timeout = '60ms'")
     began = time.monotonic()
     with pytest.raises(psycopg.errors.QueryCanceled):
         replay(db, {"agent": "gpt-4"})
