@@ -7,10 +7,18 @@
 folder=$STATE/pgbouncer
 program=$folder/pgbouncer
 
+# Of what it depends on, the libraries that a server's machine need not have. Their names differ
+# between releases of Debian.
+libraries() {
+    apt-cache depends pgbouncer | sed -n 's/^ *Depends: \(libevent[^ ]*\|libc-\?ares[^ ]*\)$/\1/p'
+}
+
 fetch() {
+    local packages
     mkdir -p -- "$folder/packages"
     cd -- "$folder/packages"
-    apt-get -o "APT::Sandbox::User=$(id -un)" download pgbouncer libevent-2.1-7 libc-ares2
+    mapfile -t packages < <(libraries)
+    apt-get -o "APT::Sandbox::User=$(id -un)" download pgbouncer "${packages[@]}"
 }
 
 unpack() {
