@@ -199,5 +199,6 @@ def test_no_setting_of_a_session_reaches_a_path_or_another_model(db, connect):
     for name in ("models_dir", "library", "model", "path", "provider"):
         for prefix in ("tiny_dancer", "ruvector", "plpython3"):
             bent.execute(f"SET {prefix}.{name} = '/tmp/hostile'")
-    bent.execute("SET dynamic_library_path = '/tmp/hostile'")
+    # Since PostgreSQL 18 the server looks there for PL/Python itself; superusers alone may set it.
+    bent.execute("SET dynamic_library_path = '/tmp/hostile:$libdir'")
     assert bent.execute("SELECT ruvector_embed('hello')").fetchone() == expected
