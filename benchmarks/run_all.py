@@ -82,6 +82,7 @@ def benchmarks(url: str, peer: str | None) -> list[Benchmark]:
                 *("--chart", str(HERE / "semantic_routes.png")),
             ),
         ),
+        Benchmark("Where the time of a match goes", ("match_parts.py", *server)),
         Benchmark("Recording usage", ("record_usage.py", *server)),
         Benchmark("Analytics", ("analytics.py", *server, "--chart", str(HERE / "analytics.png"))),
         Benchmark("Embedding", ("embedding.py", *server)),

@@ -188,7 +188,9 @@ def print_row(
         f"{peer:>9}{first:>10.1f}{found:>8.3f}",
         flush=True,
     )
-    beside = f"by hand {by_hand.clock:.0f} us, peer {peer or '-'} us; recall {found:.3f}"
+    beside = f"by hand {times_of(by_hand.clock, match)}, peer "
+    beside += times_of(float(peer), match) if peer else "not run"
+    beside += f"; recall {found:.3f}"
     operation = f"semantic match, {routes:,} routes, {arguments.dimension}, given embedding"
     note(Figure(operation, match.clock, "us", target, beside=beside))
     if routes == 10_000:
@@ -242,6 +244,11 @@ def recall(connection: psycopg.Connection[Any], dimension: int) -> float:
             shares.append(len(near & {row[0] for row in found}) / len(found))
     connection.execute("RESET enable_indexscan")
     return float(np.mean(shares)) if shares else math.nan
+
+
+def times_of(microseconds: float, match: Timing) -> str:
+    """Return what something else took, and how many times a match that is."""
+    return f"{microseconds:.0f} us ({microseconds / match.clock:.1f} times)"
 
 
 def shown(timing: Timing) -> str:

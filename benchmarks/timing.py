@@ -41,8 +41,8 @@ BEGIN
 END $$;
 """
 
-# The same of a bare statement, and of a decision.
-DECISION_LOOPS = """
+# The same of a bare statement.
+SELECT_LOOP = """
 CREATE FUNCTION loop_select(calls integer) RETURNS float8 LANGUAGE plpgsql AS $$
 DECLARE
     began timestamptz := clock_timestamp();
@@ -54,7 +54,8 @@ BEGIN
     RETURN microseconds(began, calls);
 END $$;
 """
-DECISION_LOOPS += REQUEST_LOOP.format(
+# The same of both, a bare statement and a decision.
+DECISION_LOOPS = SELECT_LOOP + REQUEST_LOOP.format(
     "loop_route", "agent_name", "ruvector_route(given.content, embedding := given.embedding)"
 )
 
