@@ -32,6 +32,7 @@ from tiny_dancer.weights import DamagedWeightsError, Float32Array, from_blob, to
 INPUT_LENGTH = 4.0
 """Embeddings are brought to this length: a unit vector of hundreds of numbers is too quiet for
 weights that start at the usual size."""
+LENGTHS_AT_ONCE = 2048
 
 HELD_BACK_PARTS = 6
 """One part in six is held back at first."""
@@ -388,7 +389,12 @@ def _stretched(vectors: Float32Array) -> Float32Array:
             _checked_vectors(vectors[None])
             raise InvalidArgumentError("embedding holds values too large for float32")
         return vectors * np.float32(INPUT_LENGTH / math.sqrt(square)) if square > 0.0 else vectors
-    lengths = np.linalg.norm(vectors.astype(np.float64), axis=1, keepdims=True)
+    lengths = np.empty((len(vectors), 1))
+    # Some rows at once: copies of all in 64 bits would take longer than the rest of this, and
+    # nobody can cancel it meanwhile.
+    for start in range(0, len(vectors), LENGTHS_AT_ONCE):
+        some = vectors[start : start + LENGTHS_AT_ONCE].astype(np.float64)
+        lengths[start : start + len(some)] = np.linalg.norm(some, axis=1, keepdims=True)
     lengths[lengths == 0.0] = 1.0
     return np.asarray(vectors * (INPUT_LENGTH / lengths), np.float32)
 
