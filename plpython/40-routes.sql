@@ -20,7 +20,7 @@ COMMENT ON FUNCTION @extschema@.ruvector_create_route(text, text, text, integer,
     'makes a semantic route to an agent; one of that name is replaced as a whole';
 
 -- As with ruvector_route, what is around a match counts. The matches come as one array, for which PL/pgSQL has only to
--- evaluate an expression; a query of a function that returns rows takes as long again as all the rest around a match.
+-- evaluate an expression; a query of a function that returns rows takes longer.
 
 CREATE TYPE tiny_dancer.route_match AS (
     route_name text,

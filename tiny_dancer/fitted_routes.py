@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from tiny_dancer.near_ties import DECIMALS, by_priority
+from tiny_dancer.near_ties import by_priority, rounded
 from tiny_dancer.route_conditions import RequestContext
 from tiny_dancer.route_evidence import centres, density, mapped
 from tiny_dancer.route_head import CANDIDATES, RouteHead
@@ -235,7 +235,7 @@ class FittedRoutes:
         }
         if not place_of:
             return [], False
-        candidates = [(p, round(judged.confidences[i], DECIMALS)) for p, i in place_of.items()]
+        candidates = [(p, rounded(judged.confidences[i])) for p, i in place_of.items()]
         candidates.sort(key=lambda candidate: (-candidate[1], candidate[0]))
         allowed = candidates if gate is None else [c for c in candidates if gate(c[0])]
         margin = self._routes.matching.priority_margin + HALF_UNIT
@@ -250,7 +250,7 @@ class FittedRoutes:
             position,
             self.columns.names[position],
             self.columns.target_agents[position],
-            round(self._similarity(position, embedding), DECIMALS),
+            rounded(self._similarity(position, embedding)),
             judged.confidences[place],
         )
 

@@ -18,7 +18,7 @@ NEVER = -np.inf
 
 
 def rounded(similarity: float) -> float:
-    """Return the nearest number of DECIMALS, in a third of the time that ``round`` takes."""
+    """Return the nearest number of DECIMALS, as ``round`` does, which takes longer."""
     return round(similarity * _UNITS) / _UNITS
 
 

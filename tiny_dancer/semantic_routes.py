@@ -383,7 +383,7 @@ def two_greatest(similarity: NDArray[Any]) -> tuple[float, float]:
     if len(similarity) < 2:
         return float(similarity[0]), 0.0
     place = int(similarity.argmax())
-    # In half of the time that a partition takes of a thousand.
+    # For two of them faster than a partition.
     others = similarity.copy()
-    others[place] = -np.inf
+    others[place] = NEVER
     return similarity.item(place), others.item(int(others.argmax()))
